@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The cache: open a formatted device, add backends to it, attach one to its disk, read and write
+ * through it. Addresses and lengths are bytes, multiples of the backend's logical block.
+ *
+ * Lanes: every call that moves data takes a lane, 0 .. CBD_LANES-1. A lane carries one call at a
+ * time; two threads use two lanes. Calls on different lanes may run side by side. All other calls
+ * on one cache are made by one thread at a time and not beside data calls, unless said otherwise.
+ */
+#ifndef CBD_CACHE_H
+#define CBD_CACHE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cbd/disk.h"
+#include "cbd/env.h"
+#include "cbd/format.h"
+#include "cbd/pmem.h"
+
+#define CBD_LANES 64u
+
+struct cbd_cache;
+struct cbd_backend;
+
+enum cbd_open_flags {
+    CBD_OPEN_READONLY = 1 << 0, /* nothing is ever stored; attach is refused */
+};
+
+/*
+ * Reads superblock and tables; stores nothing. `pm` and `env` must outlive the cache.
+ * CBD_E_NOTCBD, CBD_E_CORRUPT (both copies of some entry are bad), CBD_E_VERSION, CBD_E_NOMEM.
+ */
+int cbd_cache_open(struct cbd_pmem *pm, struct cbd_env *env, unsigned flags,
+                   struct cbd_cache **cache) CBD_MUST_CHECK;
+
+/* Every backend must be detached. Stores nothing. */
+void cbd_cache_close(struct cbd_cache *cache);
+
+const struct cbd_super *cbd_cache_super(const struct cbd_cache *cache);
+
+/* Segments that no backend owns. */
+uint32_t cbd_cache_unowned(const struct cbd_cache *cache);
+
+struct cbd_backend_info {
+    uint32_t id;
+    uint8_t uuid[16];
+    char name[CBD_BACKEND_NAME_BYTES + 1];
+    char path[CBD_BACKEND_PATH_BYTES + 1];
+    uint64_t size_bytes;
+    uint32_t logical_block_bytes;
+    uint32_t streams;
+    uint32_t segments;
+    bool was_attached; /* not detached cleanly: recovery will run */
+    uint64_t epoch_written;
+    uint64_t horizon;
+    uint64_t attaches;
+    uint64_t created_s;
+};
+
+/* Backend `id`; false when there is none. Ids are 0 .. CBD_BACKENDS-1 with gaps. */
+bool cbd_backend_info(const struct cbd_cache *cache, uint32_t id, struct cbd_backend_info *info);
+
+/* The id of a name. CBD_E_NOTFOUND. */
+int cbd_backend_lookup(const struct cbd_cache *cache, const char *name, uint32_t *id)
+    CBD_MUST_CHECK;
+
+struct cbd_backend_options {
+    uint8_t uuid[16];
+    const char *name; /* 1..64 bytes */
+    const char *path; /* a hint for people, may be NULL */
+    uint64_t size_bytes;
+    uint32_t logical_block_bytes;
+    uint64_t cache_bytes; /* its share, rounded down to segments */
+    uint32_t streams;     /* how many writers can append side by side; 0: 4, fewer on a small share */
+    uint64_t created_s;
+};
+
+/* A share must hold one segment per stream and this many more. */
+#define CBD_SHARE_RESERVE 2u
+
+/*
+ * Durable when it returns 0; after a crash before that there is no such backend.
+ * CBD_E_INVALID, CBD_E_EXISTS, CBD_E_NOSPACE (table full, or not enough segments free).
+ */
+int cbd_backend_add(struct cbd_cache *cache, const struct cbd_backend_options *options,
+                    uint32_t *id) CBD_MUST_CHECK;
+
+/*
+ * Forgets a backend that is not attached and everything cached for it. Dirty data is lost: the
+ * caller has written it back or asked the user. Durable when it returns 0.
+ */
+int cbd_backend_remove(struct cbd_cache *cache, uint32_t id) CBD_MUST_CHECK;
+
+struct cbd_attach_options {
+    uint64_t space_timeout_ns;   /* T: how long a write waits for space; 0: 30 s */
+    uint32_t epoch_records_max;  /* an epoch with more records is closed; 0: 65536 */
+    uint32_t dirty_start_percent; /* write-back starts at this share of dirty bytes; 0: at once */
+    uint32_t trees;              /* power of two; 0: by the size of the share */
+    bool no_fill;                /* read misses are not cached */
+};
+
+/*
+ * Recovers the backend and makes it ready. `disk` must outlive the attachment and have the size
+ * and logical block that the backend was added with.
+ * CBD_E_MISMATCH, CBD_E_BUSY (attached already), CBD_E_READONLY, CBD_E_CORRUPT (a record that was
+ * durable is damaged), CBD_E_MEDIA, CBD_E_NOMEM, CBD_E_IO. On error nothing but repairs was stored.
+ */
+int cbd_backend_attach(struct cbd_cache *cache, uint32_t id, struct cbd_disk *disk,
+                       const struct cbd_attach_options *options, struct cbd_backend **backend)
+    CBD_MUST_CHECK;
+
+/*
+ * Writes everything back, flushes the disk, marks the backend clean and frees it. On error it
+ * stays attached and may be detached again. Not beside data calls.
+ */
+int cbd_backend_detach(struct cbd_backend *backend) CBD_MUST_CHECK;
+
+/* Frees the memory and leaves the media as they are: as after a crash. No I/O may be in flight. */
+void cbd_backend_abandon(struct cbd_backend *backend);
+
+enum cbd_write_flags {
+    CBD_WRITE_FUA = 1 << 0,   /* the backing device alone will not show a later write without it */
+    CBD_WRITE_PUNCH = 1 << 1, /* zero only: the backing device may unmap the range */
+};
+
+/*
+ * 0: durable, and readers see it. Each aligned piece of atomic_bytes is there as a whole or not at
+ * all, also when the call fails or power is cut. On error nothing or a part of whole pieces is
+ * there. CBD_E_RANGE, CBD_E_INVALID (alignment, lane), CBD_E_NOSPACE (no write-back progress for
+ * T), CBD_E_IO (persistent memory or write-back failed), CBD_E_NOMEM.
+ */
+int cbd_write(struct cbd_backend *b, unsigned lane, uint64_t off, const void *buf, uint64_t len,
+              unsigned flags) CBD_MUST_CHECK;
+
+/* Write zeroes or, with CBD_WRITE_PUNCH, discard: the range reads as zeroes. Errors as cbd_write. */
+int cbd_zero(struct cbd_backend *b, unsigned lane, uint64_t off, uint64_t len, unsigned flags)
+    CBD_MUST_CHECK;
+
+/*
+ * What was acknowledged before this call reaches the backing device before anything submitted
+ * after its return. Stores nothing itself: an acknowledged write is durable already.
+ */
+int cbd_flush(struct cbd_backend *b, unsigned lane) CBD_MUST_CHECK;
+
+/* CBD_E_CORRUPT: a checksum is wrong and the data is dirty. CBD_E_IO: the disk failed. */
+int cbd_read(struct cbd_backend *b, unsigned lane, uint64_t off, void *buf, uint64_t len)
+    CBD_MUST_CHECK;
+
+enum cbd_work {
+    CBD_WORK_WRITEBACK, /* move dirty data to the disk, one bounded step */
+    CBD_WORK_RECLAIM,   /* make segments free, one bounded step */
+};
+
+/*
+ * One step of background work. 1: something was done, call again; 0: nothing to do now; negative:
+ * an error that a later step may overcome. One thread at a time for each kind; may run beside
+ * data calls and beside the other kind.
+ */
+int cbd_backend_step(struct cbd_backend *b, enum cbd_work work) CBD_MUST_CHECK;
+
+/* Asks write-back to go on until nothing is dirty (true) or as the thresholds say (false). */
+void cbd_backend_drain(struct cbd_backend *b, bool drain);
+
+struct cbd_stats {
+    uint64_t reads, writes, zeroes, flushes, fua;
+    uint64_t read_bytes, hit_bytes, miss_bytes, write_bytes, zero_bytes, fill_bytes;
+    uint64_t writeback_bytes, writeback_ios, writeback_zero_bytes, writeback_flushes;
+    uint64_t writeback_epochs, writeback_errors;
+    uint64_t records, segments_opened, segments_reclaimed, reclaims;
+    uint64_t dirty_bytes, segments_free, segments;
+    uint64_t epoch, epoch_written;
+    uint64_t recovered_records, recovered_dirty_bytes, recovered_suspects;
+    uint64_t index_extents, index_bytes;
+};
+
+void cbd_backend_stats(const struct cbd_backend *b, struct cbd_stats *stats);
+
+/* Calls `visit` for each extent of the index, tree by tree. Not beside data calls. */
+struct cbd_extent_view {
+    uint64_t addr_bytes, len_bytes, order;
+    bool zero;
+    uint64_t pmem_off; /* of the data, 0 for zero */
+};
+void cbd_backend_extents(struct cbd_backend *b,
+                         void (*visit)(void *arg, const struct cbd_extent_view *extent), void *arg);
+
+#endif

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Making an empty cache.
+ *
+ * F1  the old superblock copies are erased and that is durable before a table is touched: a crash
+ *     in between leaves no cache, never an old superblock over new tables;
+ * F2  tables are durable before a superblock names them;
+ * F3  generations start above any that an old superblock of this device leads to, and the salt is
+ *     new: no old record validates in the new cache.
+ */
+#include <string.h>
+
+#include "crc.h"
+#include "media.h"
+
+/* The highest generation in the tables that an old superblock describes, or its floor. */
+static uint64_t old_generation(struct cbd_pmem *pm, const struct cbd_super *old)
+{
+    uint32_t cache_seed = cbd_seed_cache(old->uuid, old->salt);
+    uint64_t highest = old->generation_floor;
+
+    for (uint32_t i = 0; i < 2 * old->geo.segment_count; i++) {
+        uint64_t table = i % 2 == 0 ? old->geo.table_a_off : old->geo.table_b_off;
+        struct cbd_segment_entry entry;
+        struct cbd_m_segment m;
+
+        if (pm->ops->read(pm, table + cbd_place_segment(i / 2), &m, sizeof(m)) != 0)
+            continue;
+        if (cbd_segment_decode(&m, cbd_seed_place(cache_seed, CBD_SEED_SEGMENT, i / 2, 0),
+                               &old->geo, &entry) &&
+            entry.generation > highest)
+            highest = entry.generation;
+    }
+    return highest;
+}
+
+static int erase_old(struct cbd_pmem *pm, const struct cbd_geometry *geo, uint64_t old_super2_off)
+{
+    uint64_t places[] = {CBD_SUPER0_OFF, CBD_SUPER1_OFF, geo->super2_off, old_super2_off};
+
+    /* A copy that survives a crash here still describes untouched tables. */
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
+        if (places[i] != 0)
+            pm->ops->set(pm, places[i], 0, CBD_PAGE_BYTES, CBD_PMEM_NT, CBD_STEP_FORMAT_ERASE);
+    return pm->ops->fence(pm, CBD_STEP_FORMAT_ERASE_FENCE);
+}
+
+static void write_table(struct cbd_pmem *pm, const struct cbd_super *super, uint64_t table)
+{
+    uint32_t cache_seed = cbd_seed_cache(super->uuid, super->salt);
+    struct cbd_segment_entry entry = {.seq = 1, .generation = super->generation_floor};
+    struct cbd_backend_config config = {.seq = 1};
+    struct cbd_backend_state state = {.seq = 1};
+
+    pm->ops->set(pm, table, 0, super->geo.table_bytes, CBD_PMEM_NT, CBD_STEP_FORMAT_TABLE);
+    for (uint32_t i = 0; i < CBD_BACKENDS; i++) {
+        struct cbd_m_backend m;
+        struct cbd_m_backend_state ms;
+
+        cbd_backend_encode(&config, cbd_seed_place(cache_seed, CBD_SEED_BACKEND, i, 0), &m);
+        pm->ops->copy(pm, table + cbd_place_backend(i), &m, sizeof(m), CBD_PMEM_NT,
+                      CBD_STEP_FORMAT_TABLE);
+        cbd_state_encode(&state, cbd_seed_place(cache_seed, CBD_SEED_STATE, i, 0), &ms);
+        pm->ops->copy(pm, table + cbd_place_state(i), &ms, sizeof(ms), CBD_PMEM_NT,
+                      CBD_STEP_FORMAT_TABLE);
+    }
+    for (uint32_t i = 0; i < super->geo.segment_count; i++) {
+        struct cbd_m_segment m;
+
+        cbd_segment_encode(&entry, cbd_seed_place(cache_seed, CBD_SEED_SEGMENT, i, 0), &m);
+        pm->ops->copy(pm, table + cbd_place_segment(i), &m, sizeof(m), CBD_PMEM_NT,
+                      CBD_STEP_FORMAT_TABLE);
+    }
+}
+
+static int write_supers(struct cbd_pmem *pm, const struct cbd_super *super)
+{
+    uint64_t places[CBD_SUPER_COPIES] = {CBD_SUPER0_OFF, CBD_SUPER1_OFF, super->geo.super2_off};
+
+    for (uint32_t copy = 0; copy < CBD_SUPER_COPIES; copy++) {
+        struct cbd_m_super m;
+
+        cbd_super_encode(super, copy, &m);
+        pm->ops->copy(pm, places[copy], &m, sizeof(m), CBD_PMEM_NT, CBD_STEP_FORMAT_SUPER);
+    }
+    return pm->ops->fence(pm, CBD_STEP_FORMAT_SUPER_FENCE);
+}
+
+int cbd_format(struct cbd_pmem *pm, struct cbd_env *env, const struct cbd_format_options *options,
+               struct cbd_geometry *geo)
+{
+    struct cbd_super super, old;
+    uint32_t bad;
+    int error;
+
+    memset(&super, 0, sizeof(super));
+    error = cbd_geometry_plan(&super.geo, pm->size_bytes, options->segment_bytes);
+    if (error != 0)
+        return error;
+    memcpy(super.uuid, options->uuid, sizeof(super.uuid));
+    memcpy(super.label, options->label, cbd_text_len(options->label, CBD_LABEL_BYTES));
+    super.disk_version = CBD_DISK_VERSION;
+    super.incompat = options->no_data_checksum ? 0 : CBD_INCOMPAT_DATA_CHECKSUMS;
+    super.created_s = options->created_s;
+    super.salt = options->salt;
+    super.generation_floor = 1;
+    if (cbd_super_read(pm, env, &old, &bad) == 0)
+        super.generation_floor = old_generation(pm, &old) + 1; /* F3 */
+    else
+        old.geo.super2_off = 0;
+    error = erase_old(pm, &super.geo, old.geo.super2_off); /* F1 */
+    if (error != 0)
+        return error;
+    write_table(pm, &super, super.geo.table_a_off);
+    write_table(pm, &super, super.geo.table_b_off);
+    error = pm->ops->fence(pm, CBD_STEP_FORMAT_TABLE_FENCE); /* F2 */
+    if (error != 0)
+        return error;
+    error = write_supers(pm, &super);
+    *geo = super.geo;
+    return error;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A spin lock that gives way to the environment. Lock order, outermost first:
+ *   stream -> tree (ascending) -> table
+ */
+#ifndef CBD_LOCK_H
+#define CBD_LOCK_H
+
+#include <stdatomic.h>
+
+#include "cbd/env.h"
+
+struct cbd_lock {
+    atomic_uint held;
+};
+
+static inline void cbd_lock_take(struct cbd_env *env, struct cbd_lock *lock)
+{
+    if (env->ops->yield != NULL)
+        env->ops->yield(env, CBD_YIELD_LOCK);
+    while (atomic_exchange_explicit(&lock->held, 1, memory_order_acquire) != 0) {
+        while (atomic_load_explicit(&lock->held, memory_order_relaxed) != 0)
+            if (env->ops->yield != NULL)
+                env->ops->yield(env, CBD_YIELD_SPIN);
+    }
+}
+
+static inline void cbd_lock_drop(struct cbd_lock *lock)
+{
+    atomic_store_explicit(&lock->held, 0, memory_order_release);
+}
+
+#endif
