@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What a tree does for its users: insert by order, find, remove.
+ *
+ * An insert goes from left to right in runs. A run ends at the first extent that wins (its order
+ * is higher or equal) or at the end of the new extent e. In a run everything older is cut away,
+ * then one piece of e is put into the hole:
+ *
+ *   before   |--old--| |win| |-old-| |-old-|         cut     how
+ *   e            |-----------------------|
+ *   run 1        |----|                              left    old keeps its front
+ *   run 2                  |-------------|           inside  old is removed
+ *   after    |ol||-e--||win||------e-----|d|         right   old keeps its end
+ *                                                    both    old keeps front and end: one more
+ *
+ * A run stores at most two extents: the end of an old one that held all of e, and the piece of e.
+ * Their nodes are in the pool before the run changes anything, so a run is done as a whole.
+ */
+#include "tree_node.h"
+
+#include <assert.h>
+
+/* Nodes that `puts` calls of cbd_tree_edit_put can take from a tree of this height. */
+static uint64_t nodes_for_puts(uint32_t height, uint64_t puts)
+{
+    /*
+     * A put takes a node for each level and a root. A new root has one extent or two children, so
+     * the height grows at most once for the first put and once for every 21 further ones.
+     */
+    uint64_t levels = height + 2 + puts / CBD_TREE_LEAF_MAX;
+
+    return puts * (levels < CBD_TREE_HEIGHT_MAX ? levels : CBD_TREE_HEIGHT_MAX);
+}
+
+int cbd_tree_reserve(struct cbd_tree_pool *pool, const struct cbd_tree *tree, unsigned inserts)
+{
+    uint64_t puts = 2 * (uint64_t)inserts;
+
+    /* Each run asks for two puts at the height it finds; the last one must not be refused. */
+    return cbd_tree_pool_ensure(pool, nodes_for_puts(tree->height, puts) + 4);
+}
+
+void cbd_tree_init(struct cbd_tree *tree)
+{
+    *tree = (struct cbd_tree){0};
+}
+
+void cbd_tree_clear(struct cbd_tree_pool *pool, struct cbd_tree *tree)
+{
+    struct cbd_tree_node *stack[CBD_TREE_HEIGHT_MAX];
+    unsigned depth = 0;
+
+    if (tree->root)
+        stack[depth++] = tree->root;
+    while (depth > 0) {
+        struct cbd_tree_node *node = stack[depth - 1];
+
+        if (node->level > 0 && node->count > 0) {
+            stack[depth++] = node->inner.child[--node->count];
+        } else {
+            depth--;
+            cbd_tree_pool_give(pool, tree, node);
+        }
+    }
+    assert(tree->nodes == 0);
+    cbd_tree_init(tree);
+}
+
+static void leaf_read(const struct cbd_tree_node *leaf, unsigned i, struct cbd_tree_words *out)
+{
+    out->w0 = leaf->leaf.w0[i];
+    out->w1 = leaf->leaf.w1[i];
+    out->w2 = leaf->leaf.w2[i];
+}
+
+bool cbd_tree_find(const struct cbd_tree *tree, uint64_t pos, struct cbd_extent *out)
+{
+    const struct cbd_tree_node *node = tree->root;
+    const struct cbd_tree_node *next = NULL; /* all behind the range of node is here first */
+    struct cbd_tree_words w;
+    unsigned i;
+
+    if (!node || pos >= CBD_TREE_POS_MAX)
+        return false;
+    while (node->level > 0) {
+        i = cbd_tree_inner_search(node, pos);
+        if (i + 1u < node->count)
+            next = node->inner.child[i + 1];
+        node = node->inner.child[i];
+        cbd_tree_node_prefetch(node);
+    }
+    i = cbd_tree_leaf_search(node, pos);
+    if (i > 0 && cbd_tree_words_end(node->leaf.w0[i - 1]) > pos) {
+        i--;
+    } else if (i == node->count) {
+        if (!next)
+            return false;
+        while (next->level > 0)
+            next = next->inner.child[0];
+        node = next;
+        i = 0;
+    }
+    leaf_read(node, i, &w);
+    cbd_tree_words_unpack(&w, out);
+    return true;
+}
+
+/*
+ * Cuts the extent at path out of [start, end), which it overlaps, together with those behind it in
+ * its leaf that are below `below` and end in the range. Returns where the cut ends. Takes nodes
+ * for one put only when the extent sticks out on both sides.
+ */
+static uint64_t cut(struct cbd_tree_pool *pool, struct cbd_tree *tree, struct cbd_tree_path *path,
+                    uint64_t start, uint64_t end, uint64_t below)
+{
+    struct cbd_tree_node *leaf = path->node[0];
+    unsigned i = path->idx[0];
+    struct cbd_tree_words old;
+    uint64_t old_start, old_end;
+    unsigned n = 1;
+
+    leaf_read(leaf, i, &old);
+    old_start = cbd_tree_words_start(old.w0);
+    old_end = cbd_tree_words_end(old.w0);
+    if (old_start < start) {
+        leaf->leaf.w0[i] = cbd_tree_words_range(old_start, start - old_start);
+        if (old_end <= end)
+            return old_end;
+        cbd_tree_words_cut_front(&old, end - old_start);
+        cbd_tree_edit_put(pool, tree, &old);
+        return end;
+    }
+    if (old_end > end) {
+        cbd_tree_words_cut_front(&old, end - old_start);
+        leaf->leaf.w0[i] = old.w0;
+        leaf->leaf.w2[i] = old.w2;
+        return end;
+    }
+    while (i + n < leaf->count && leaf->leaf.w1[i + n] < below &&
+           cbd_tree_words_end(leaf->leaf.w0[i + n]) <= end)
+        n++;
+    old_end = cbd_tree_words_end(leaf->leaf.w0[i + n - 1]);
+    cbd_tree_edit_remove(pool, tree, path, n);
+    return old_end;
+}
+
+/* One run of e from *pos on; *pos moves to where the next one starts. */
+static int insert_run(struct cbd_tree_pool *pool, struct cbd_tree *tree,
+                      const struct cbd_tree_words *e, uint64_t *pos)
+{
+    const uint64_t start = *pos;
+    const uint64_t end = cbd_tree_words_end(e->w0);
+    uint64_t piece_end = end;
+    uint64_t at = start;
+    struct cbd_tree_path path;
+    int error = cbd_tree_pool_ensure(pool, nodes_for_puts(tree->height, 2));
+
+    if (error)
+        return error;
+    *pos = end;
+    while (at < end && cbd_tree_path_seek(tree, at, &path)) {
+        const struct cbd_tree_node *leaf = path.node[0];
+        uint64_t w0 = leaf->leaf.w0[path.idx[0]];
+
+        if (cbd_tree_words_start(w0) >= end)
+            break;
+        if (leaf->leaf.w1[path.idx[0]] >= e->w1) {
+            piece_end = cbd_tree_words_start(w0);
+            *pos = cbd_tree_words_end(w0);
+            break;
+        }
+        at = cut(pool, tree, &path, start, end, e->w1);
+    }
+    if (start < piece_end) {
+        struct cbd_tree_words piece = *e;
+
+        if (start > cbd_tree_words_start(e->w0))
+            cbd_tree_words_cut_front(&piece, start - cbd_tree_words_start(e->w0));
+        piece.w0 = cbd_tree_words_range(start, piece_end - start);
+        cbd_tree_edit_put(pool, tree, &piece);
+    }
+    return 0;
+}
+
+/*
+ * The two common cases, with one descent and without the pool: the same range again, or a gap and
+ * a leaf with room. False: nothing was done.
+ */
+static bool insert_fast(struct cbd_tree *tree, const struct cbd_tree_words *e)
+{
+    const uint64_t start = cbd_tree_words_start(e->w0);
+    const uint64_t end = cbd_tree_words_end(e->w0);
+    struct cbd_tree_path path;
+    struct cbd_tree_node *leaf;
+    unsigned i;
+
+    if (!tree->root)
+        return false;
+    cbd_tree_path_descend(tree, start, &path);
+    leaf = path.node[0];
+    i = path.idx[0];
+    if (i > 0) {
+        if (leaf->leaf.w0[i - 1] == e->w0) {
+            if (leaf->leaf.w1[i - 1] < e->w1) {
+                leaf->leaf.w1[i - 1] = e->w1;
+                leaf->leaf.w2[i - 1] = e->w2;
+            }
+            return true;
+        }
+        if (cbd_tree_words_end(leaf->leaf.w0[i - 1]) > start)
+            return false;
+    }
+    if (leaf->count == CBD_TREE_LEAF_MAX)
+        return false;
+    if (i < leaf->count ? cbd_tree_words_start(leaf->leaf.w0[i]) < end
+                        : path.upper && *path.upper < end)
+        return false;
+    cbd_tree_leaf_store(tree, &path, e);
+    return true;
+}
+
+static int insert_words(struct cbd_tree_pool *pool, struct cbd_tree *tree,
+                        const struct cbd_tree_words *e)
+{
+    uint64_t pos = cbd_tree_words_start(e->w0);
+    const uint64_t end = cbd_tree_words_end(e->w0);
+    int error = 0;
+
+    if (insert_fast(tree, e))
+        return 0;
+    while (pos < end && !error)
+        error = insert_run(pool, tree, e, &pos);
+    return error;
+}
+
+int cbd_tree_insert(struct cbd_tree_pool *pool, struct cbd_tree *tree, const struct cbd_extent *e)
+{
+    struct cbd_extent part = *e;
+    uint64_t left = e->len;
+
+    assert(e->len > 0 && e->len <= CBD_TREE_POS_MAX && e->start <= CBD_TREE_POS_MAX - e->len);
+    assert(e->kind == CBD_EXTENT_DATA || e->kind == CBD_EXTENT_ZERO);
+    if (e->kind == CBD_EXTENT_DATA) {
+        assert(e->len <= UINT64_C(1) << CBD_TREE_DELTA_BITS);
+        assert(e->delta + e->len <= UINT64_C(1) << CBD_TREE_DELTA_BITS);
+        assert(e->loc <= (UINT64_C(1) << CBD_TREE_LOC_BITS) - CBD_TREE_SECTOR_LOC * e->len);
+    }
+    while (left > 0) {
+        struct cbd_tree_words w;
+        int error;
+
+        part.len = left < CBD_TREE_LEN_MAX ? left : CBD_TREE_LEN_MAX;
+        w = cbd_tree_words_pack(&part);
+        error = insert_words(pool, tree, &w);
+        if (error)
+            return error;
+        part.start += part.len;
+        left -= part.len;
+    }
+    return 0;
+}
+
+int cbd_tree_remove_below(struct cbd_tree_pool *pool, struct cbd_tree *tree, uint64_t start,
+                          uint64_t len, uint64_t below)
+{
+    struct cbd_tree_path path;
+    uint64_t at = start;
+    uint64_t end;
+
+    assert(len <= CBD_TREE_POS_MAX && start <= CBD_TREE_POS_MAX - len);
+    end = start + len;
+    while (at < end && cbd_tree_path_seek(tree, at, &path)) {
+        const struct cbd_tree_node *leaf = path.node[0];
+        uint64_t w0 = leaf->leaf.w0[path.idx[0]];
+
+        if (cbd_tree_words_start(w0) >= end)
+            break;
+        if (leaf->leaf.w1[path.idx[0]] >= below) {
+            at = cbd_tree_words_end(w0);
+            continue;
+        }
+        if (cbd_tree_words_start(w0) < start && cbd_tree_words_end(w0) > end) {
+            int error = cbd_tree_pool_ensure(pool, nodes_for_puts(tree->height, 1));
+
+            if (error)
+                return error;
+        }
+        at = cut(pool, tree, &path, start, end, below);
+    }
+    return 0;
+}

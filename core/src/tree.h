@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One tree of the index: non-overlapping extents ordered by address, in a B+-tree of 512-byte
+ * nodes. 24 bytes an extent. Positions and lengths are in sectors of 512 bytes.
+ *
+ * The order decides, not the time of the call: an extent never hides one of higher order. So the
+ * same records give the same tree in whatever order they are inserted, which is what recovery
+ * needs; and a fill that was overtaken by a write loses to it.
+ *
+ * Not thread safe: the owner holds the lock of the tree. Memory comes from a node pool.
+ */
+#ifndef CBD_TREE_H
+#define CBD_TREE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cbd/env.h"
+
+#define CBD_SECTOR_BYTES 512u
+#define CBD_TREE_POS_BITS 40 /* positions below 2^40 sectors */
+#define CBD_TREE_LEN_BITS 24 /* 1 .. 2^24-1 sectors in one stored extent; longer input is split */
+
+enum cbd_extent_kind {
+    CBD_EXTENT_DATA = 0, /* loc names the payload */
+    CBD_EXTENT_ZERO = 1, /* reads as zeroes; loc is 0 */
+};
+
+struct cbd_extent {
+    uint64_t start; /* sector */
+    uint64_t len;   /* sectors, > 0 */
+    uint64_t order; /* of the record this extent came from */
+    uint64_t loc;   /* DATA: offset of the first byte of this extent on the pmem device, in units of
+                     * 64 bytes. Cutting the front by n sectors advances it by 8*n, so
+                     * loc + 8*len <= 2^40. */
+    uint32_t delta; /* DATA: sectors from the first byte of the record's payload to loc. Cutting the
+                     * front by n sectors adds n, so delta + len <= 2^14. */
+    enum cbd_extent_kind kind;
+};
+
+struct cbd_tree_node;
+
+/* Nodes of one owner. Not thread safe; the owner's lock covers it. */
+struct cbd_tree_pool {
+    struct cbd_env *env;
+    struct cbd_tree_node *free_nodes;
+    uint64_t free_count;
+    void *chunks;   /* what to give back to env */
+    uint64_t bytes; /* taken from env */
+};
+
+struct cbd_tree {
+    struct cbd_tree_node *root; /* NULL: empty */
+    uint32_t height;            /* levels; 0: empty */
+    uint64_t extents;
+    uint64_t nodes;
+};
+
+void cbd_tree_pool_init(struct cbd_tree_pool *pool, struct cbd_env *env);
+
+/* Gives all memory back; every tree that used the pool is dead afterwards. */
+void cbd_tree_pool_destroy(struct cbd_tree_pool *pool);
+
+/*
+ * Makes sure that the next `inserts` calls of cbd_tree_insert on `tree` with an extent of higher
+ * order than anything it overlaps, each at most 2^24-1 sectors long, cannot fail.
+ * 0 or CBD_E_NOMEM.
+ */
+int cbd_tree_reserve(struct cbd_tree_pool *pool, const struct cbd_tree *tree, unsigned inserts)
+    CBD_MUST_CHECK;
+
+void cbd_tree_init(struct cbd_tree *tree);
+
+/* Gives all nodes back to the pool and leaves the tree empty. O(nodes). */
+void cbd_tree_clear(struct cbd_tree_pool *pool, struct cbd_tree *tree);
+
+/*
+ * Inserts e wherever nothing of higher or equal order is; parts of lower order are cut away. e
+ * must keep the limits of struct cbd_extent and end at or before 2^40; loc and delta of a ZERO are
+ * not looked at. Neighbours are never merged: each extent is a part of one record.
+ *
+ *   old    |-----------|        |-----|        |--|           |----------|
+ *   new         |---------|   |---------|   |--------|           |----|
+ *   higher |----|------new|   |---new---|   |--new---|        |--|new-|--|
+ *   lower  |----old----|nn|   |n|-old-|n|   |n|old|nn|        |----old---|
+ *
+ * 0 or CBD_E_NOMEM (never after a matching reserve). On CBD_E_NOMEM the tree is valid and holds a
+ * part of e: every sector reads either as before or as e.
+ */
+int cbd_tree_insert(struct cbd_tree_pool *pool, struct cbd_tree *tree, const struct cbd_extent *e)
+    CBD_MUST_CHECK;
+
+/* The extent that covers pos, or else the first one after it, whole. False: none; out unchanged. */
+bool cbd_tree_find(const struct cbd_tree *tree, uint64_t pos, struct cbd_extent *out);
+
+/*
+ * Removes from [start, start+len) everything of order below `below`; an extent that sticks out is
+ * cut. Needs memory only when one extent sticks out on both sides, and then does all or, with
+ * CBD_E_NOMEM, nothing. A reserve of one insert covers it.
+ */
+int cbd_tree_remove_below(struct cbd_tree_pool *pool, struct cbd_tree *tree, uint64_t start,
+                          uint64_t len, uint64_t below) CBD_MUST_CHECK;
+
+/* The whole structure is sound: order, bounds, fill, counts. For tests and the expensive checks. */
+bool cbd_tree_valid(const struct cbd_tree *tree);
+
+#endif
