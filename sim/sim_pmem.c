@@ -8,6 +8,7 @@
 #include "sim_base.h"
 
 #define PAGE_BYTES 4096u
+#define MIXED_LOOK_BACK 32u
 #define SECTOR_LINES_SHIFT 3 /* 512-byte sectors of 64-byte lines */
 
 static struct sim_pmem *of(struct cbd_pmem *pm)
@@ -53,12 +54,16 @@ static void log_line(struct sim_pmem *pm, uint64_t line)
     sim_marks_log(&pm->marks, line, &pm->stamps[line], 0, old);
 }
 
-/* Pending stores of the other kind to this line, whose thread has not fenced since: a violation. */
+/*
+ * Pending stores of the other kind to this line, whose thread has not fenced since: a violation.
+ * Looks at the newest ones only: where flushes are left out, a hot line can have a million.
+ */
 static void check_mixed(struct sim_pmem *pm, uint32_t group, uint64_t line, uint8_t flags,
                         enum cbd_step step)
 {
     const struct sim_pend *p = &pm->marks.pend;
-    for (uint32_t s = p->groups[group].last; s != SIM_PEND_NIL; s = p->stores[s].prev) {
+    uint32_t s = p->groups[group].last;
+    for (unsigned n = 0; n < MIXED_LOOK_BACK && s != SIM_PEND_NIL; n++, s = p->stores[s].prev) {
         const struct sim_pend_store *e = &p->stores[s];
         if (e->cell != line || !((e->flags ^ flags) & SIM_PEND_DECLARED_NT) ||
             pm->counts.fences[e->thread] != e->fence_seq)
