@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the passes of a check share. Owned by one cbd_check_run(). */
+#ifndef CBD_CHECK_PASS_H
+#define CBD_CHECK_PASS_H
+
+#include "cbd/check.h"
+#include "engine.h"
+
+/* Of one segment, beside what struct cbd_segment holds. */
+enum cbd_check_entry {
+    CBD_CHECK_ENTRY_LOST,
+    CBD_CHECK_ENTRY_SKIP, /* holds no live record */
+    CBD_CHECK_ENTRY_SCAN,
+};
+
+/* A write or zero record, for the pass over orders. */
+struct cbd_check_order {
+    uint64_t order;
+    uint64_t addr_bytes;
+    uint64_t len_bytes;
+    uint32_t segment;
+    uint16_t slot_low; /* enough to name it: segments have at most 2^20 slots */
+    uint8_t slot_high;
+    uint8_t backend;
+};
+
+struct cbd_check {
+    struct cbd_cache cache; /* what scan.c needs; never handed out */
+    unsigned flags;
+    int (*progress)(void *arg, uint64_t done, uint64_t total);
+    int (*found)(void *arg, const struct cbd_check_finding *finding);
+    void *arg;
+    struct cbd_check_summary *out;
+
+    uint8_t *plan; /* enum cbd_check_entry for each segment */
+    bool config_valid[CBD_BACKENDS];
+    bool state_valid[CBD_BACKENDS];
+    uint32_t owned[CBD_BACKENDS];
+    bool entries_lost; /* some segment's owner is not known */
+    uint32_t open[CBD_BACKENDS][CBD_STREAMS_MAX]; /* segment + 1 */
+
+    struct cbd_check_order *orders;
+    uint64_t order_count;
+    uint64_t order_cap;
+};
+
+/* A finding with no place yet. */
+struct cbd_check_finding cbd_check_finding(enum cbd_problem_code code);
+
+/* Counts it and passes it on. */
+int cbd_check_report(struct cbd_check *k, const struct cbd_check_finding *finding) CBD_MUST_CHECK;
+
+int cbd_check_tables(struct cbd_check *k) CBD_MUST_CHECK;
+int cbd_check_records(struct cbd_check *k) CBD_MUST_CHECK;
+
+/* check_damage.c: what the payload headers still say */
+int cbd_check_damage(struct cbd_check *k, uint32_t segment, const struct cbd_scan *scan)
+    CBD_MUST_CHECK;
+int cbd_check_unfinished(struct cbd_check *k, uint32_t segment, const struct cbd_scan *scan)
+    CBD_MUST_CHECK;
+
+/* check_data.c: the payload of one record */
+int cbd_check_header(struct cbd_check *k, uint32_t segment, uint32_t slot,
+                     const struct cbd_record *r, bool dirty) CBD_MUST_CHECK;
+
+/* check_order.c */
+int cbd_check_order_add(struct cbd_check *k, uint32_t segment, uint32_t slot,
+                        const struct cbd_record *r) CBD_MUST_CHECK;
+int cbd_check_orders(struct cbd_check *k) CBD_MUST_CHECK;
+
+/* Lines before a header, at most: a payload of one region that starts inside a block. */
+#define CBD_CHECK_LINES_MAX 65u
+
+static inline uint64_t cbd_check_slot_off(const struct cbd_check *k, uint32_t segment,
+                                          uint32_t slot)
+{
+    return cbd_segment_off(&k->cache.super.geo, segment) + cbd_slot_off(&k->cache.super.geo, slot);
+}
+
+static inline bool cbd_check_dirty(const struct cbd_check *k, uint32_t backend,
+                                   const struct cbd_record *r)
+{
+    return (r->type == CBD_M_RECORD_WRITE || r->type == CBD_M_RECORD_ZERO) &&
+           r->epoch > k->cache.states[backend].epoch_written;
+}
+
+#endif
