@@ -199,7 +199,7 @@ static bool record_payload_valid(const struct cbd_record *r, uint32_t slot,
     uint32_t limit = cbd_payload_limit(geo, slot + 1);
     uint32_t before;
 
-    if (r->len_bytes == 0 || r->len_bytes > geo->segment_bytes)
+    if (r->addr_bytes / CBD_REGION_BYTES != (r->addr_bytes + r->len_bytes - 1) / CBD_REGION_BYTES)
         return false;
     before = cbd_header_bytes(r->addr_bytes, (uint32_t)r->len_bytes);
     return r->payload_off % CBD_LINE_BYTES == 0 && r->payload_off >= before &&

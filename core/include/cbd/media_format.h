@@ -26,7 +26,7 @@
 #define CBD_SUPER1_OFF (UINT64_C(2097152) + 4096)
 #define CBD_TABLES_OFF (UINT64_C(2097152) + 8192)
 
-#define CBD_BACKENDS 64u
+#define CBD_BACKENDS 32u
 #define CBD_BACKEND_NAME_BYTES 64u
 #define CBD_BACKEND_PATH_BYTES 256u
 #define CBD_LABEL_BYTES 64u
@@ -36,6 +36,7 @@
 #define CBD_SEGMENTS_MAX 1048576u
 #define CBD_STREAMS_MAX 16u
 
+#define CBD_REGION_BYTES (UINT64_C(4) << 20) /* a payload never crosses a multiple of this address */
 #define CBD_BLOCK_BYTES 4096u /* unit of a data checksum, aligned on the backing address */
 #define CBD_HEADER_CRCS 8u    /* block checksums inside the payload header */
 #define CBD_CRC_LINE_CRCS 16u /* block checksums in a line before the header */

@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Backends: adding, removing, attaching, detaching.
+ *
+ * B1  a backend exists as soon as its entry says so, and that is stored last: state and segments
+ *     are ready before. Segments of an entry that is free belong to nobody;
+ * B2  removing stores the free entry first and gives the segments back afterwards;
+ * B3  a detach clears "attached" only after everything is on the disk and E says so.
+ */
+#include <string.h>
+
+#include "engine.h"
+
+#define STREAMS_DEFAULT 4u
+#define SPACE_TIMEOUT_NS UINT64_C(30000000000)
+#define EPOCH_RECORDS_MAX 65536u
+#define TREES_MAX_BITS 10u
+
+bool cbd_backend_info(const struct cbd_cache *cache, uint32_t id, struct cbd_backend_info *info)
+{
+    const struct cbd_backend_config *config;
+    const struct cbd_backend_state *state;
+
+    if (id >= CBD_BACKENDS || cache->configs[id].used != CBD_M_BACKEND_USED)
+        return false;
+    config = &cache->configs[id];
+    state = cache->attached[id] != NULL ? &cache->attached[id]->state : &cache->states[id];
+    memset(info, 0, sizeof(*info));
+    info->id = id;
+    memcpy(info->uuid, config->uuid, sizeof(info->uuid));
+    memcpy(info->name, config->name, sizeof(info->name));
+    memcpy(info->path, config->path, sizeof(info->path));
+    info->size_bytes = config->size_bytes;
+    info->logical_block_bytes = config->logical_block_bytes;
+    info->streams = config->streams;
+    info->segments = config->segments;
+    info->was_attached = (state->flags & CBD_M_STATE_ATTACHED) != 0;
+    info->epoch_written = state->epoch_written;
+    info->horizon = state->horizon;
+    info->attaches = state->attaches;
+    info->created_s = config->created_s;
+    return true;
+}
+
+int cbd_backend_lookup(const struct cbd_cache *cache, const char *name, uint32_t *id)
+{
+    for (uint32_t i = 0; i < CBD_BACKENDS; i++) {
+        if (cache->configs[i].used == CBD_M_BACKEND_USED &&
+            strcmp(cache->configs[i].name, name) == 0) {
+            *id = i;
+            return 0;
+        }
+    }
+    return CBD_E_NOTFOUND;
+}
+
+static bool unowned(const struct cbd_cache *c, uint32_t segment, uint32_t id)
+{
+    uint16_t owner = c->segments[segment].entry.owner;
+
+    return owner == 0 || owner == id + 1 || c->configs[owner - 1].used != CBD_M_BACKEND_USED;
+}
+
+/* Gives `want` segments to backend `id` (counted from 0) and takes any others that name it away. */
+static int assign_segments(struct cbd_cache *c, uint32_t id, uint32_t want)
+{
+    for (uint32_t i = 0; i < c->super.geo.segment_count; i++) {
+        struct cbd_segment_entry *e = &c->segments[i].entry;
+        bool take = want > 0 && unowned(c, i, id);
+        uint16_t owner = take ? (uint16_t)(id + 1) : 0;
+        int error;
+
+        want -= take;
+        if (!take && e->owner != id + 1)
+            continue;
+        if (e->owner == owner && e->status == CBD_M_SEGMENT_FREE)
+            continue;
+        e->owner = owner;
+        e->status = CBD_M_SEGMENT_FREE;
+        e->stream = 0;
+        e->records = 0;
+        e->order_max = 0;
+        e->epoch_max = 0;
+        error = cbd_twin_write_segment(c, i, e, CBD_TWIN_SEGMENT_ASSIGN);
+        if (error != 0)
+            return error;
+    }
+    return 0;
+}
+
+/* Copies of one entry may differ after a crash: a write to them needs them equal (T1). */
+static int repair_before_write(struct cbd_cache *c)
+{
+    bool differ;
+
+    for (uint32_t i = 0; i < CBD_BACKENDS; i++) {
+        struct cbd_m_backend m;
+        struct cbd_m_backend_state ms;
+        int error;
+
+        if (c->attached[i] != NULL)
+            continue; /* was repaired at its attach, and is in use */
+        error = cbd_twin_read_backend(c, i, &c->configs[i], &differ);
+        if (error == 0 && differ) {
+            cbd_backend_encode(&c->configs[i], cbd_seed_place(c->seed, CBD_SEED_BACKEND, i, 0), &m);
+            error = cbd_twin_repair(c, (struct cbd_twin){cbd_place_backend(i), sizeof(m)}, &m);
+        }
+        if (error == 0)
+            error = cbd_twin_read_state(c, i, &c->states[i], &differ);
+        if (error == 0 && differ) {
+            cbd_state_encode(&c->states[i], cbd_seed_place(c->seed, CBD_SEED_STATE, i, 0), &ms);
+            error = cbd_twin_repair(c, (struct cbd_twin){cbd_place_state(i), sizeof(ms)}, &ms);
+        }
+        if (error != 0)
+            return error;
+    }
+    for (uint32_t i = 0; i < c->super.geo.segment_count; i++) {
+        struct cbd_segment_entry *e = &c->segments[i].entry;
+        struct cbd_m_segment m;
+        struct cbd_segment_entry now;
+        int error;
+
+        if (e->owner != 0 && c->attached[e->owner - 1] != NULL)
+            continue; /* was repaired at its attach, and is in use */
+        error = cbd_twin_read_segment(c, i, &now, &differ);
+        if (error == 0 && differ) {
+            *e = now;
+            cbd_segment_encode(e, cbd_seed_place(c->seed, CBD_SEED_SEGMENT, i, 0), &m);
+            error = cbd_twin_repair(c, (struct cbd_twin){cbd_place_segment(i), sizeof(m)}, &m);
+        }
+        if (error != 0)
+            return error;
+    }
+    return 0;
+}
+
+static int check_options(const struct cbd_cache *c, const struct cbd_backend_options *o,
+                         struct cbd_backend_config *config)
+{
+    uint32_t lbs = o->logical_block_bytes;
+    uint32_t id;
+
+    memset(config, 0, sizeof(*config));
+    config->segments = (uint32_t)cbd_min64(o->cache_bytes / c->super.geo.segment_bytes,
+                                           CBD_SEGMENTS_MAX);
+    config->streams = o->streams;
+    if (config->streams == 0) {
+        config->streams = STREAMS_DEFAULT;
+        while (config->streams > 1 && config->segments < config->streams + CBD_SHARE_RESERVE)
+            config->streams--;
+    }
+    if (o->name == NULL || o->name[0] == '\0' || strlen(o->name) > CBD_BACKEND_NAME_BYTES)
+        return CBD_E_INVALID;
+    if (config->streams > CBD_STREAMS_MAX || lbs < 512 || lbs > CBD_BLOCK_BYTES ||
+        (lbs & (lbs - 1)) != 0 || o->size_bytes == 0 || o->size_bytes % lbs != 0 ||
+        o->size_bytes > (UINT64_C(1) << 48))
+        return CBD_E_INVALID;
+    if (config->segments < config->streams + CBD_SHARE_RESERVE ||
+        config->segments > cbd_cache_unowned(c))
+        return CBD_E_NOSPACE;
+    if (cbd_backend_lookup(c, o->name, &id) == 0)
+        return CBD_E_EXISTS;
+    config->used = CBD_M_BACKEND_USED;
+    memcpy(config->uuid, o->uuid, sizeof(config->uuid));
+    memcpy(config->name, o->name, strlen(o->name));
+    if (o->path != NULL)
+        memcpy(config->path, o->path, cbd_text_len(o->path, CBD_BACKEND_PATH_BYTES));
+    config->size_bytes = o->size_bytes;
+    config->logical_block_bytes = lbs;
+    config->created_s = o->created_s;
+    return 0;
+}
+
+int cbd_backend_add(struct cbd_cache *cache, const struct cbd_backend_options *options,
+                    uint32_t *id)
+{
+    struct cbd_backend_config config;
+    uint32_t i = 0;
+    int error;
+
+    if (cache->readonly)
+        return CBD_E_READONLY;
+    error = check_options(cache, options, &config);
+    if (error != 0)
+        return error;
+    while (i < CBD_BACKENDS && cache->configs[i].used == CBD_M_BACKEND_USED)
+        i++;
+    if (i == CBD_BACKENDS)
+        return CBD_E_NOSPACE;
+    error = repair_before_write(cache);
+    if (error == 0)
+        error = assign_segments(cache, i, config.segments); /* B1 */
+    if (error == 0) {
+        cache->states[i] = (struct cbd_backend_state){.seq = cache->states[i].seq};
+        error = cbd_twin_write_state(cache, i, &cache->states[i], CBD_TWIN_BACKEND_STATE);
+    }
+    if (error == 0) {
+        config.seq = cache->configs[i].seq;
+        error = cbd_twin_write_backend(cache, i, &config);
+    }
+    if (error != 0)
+        return error;
+    cache->configs[i] = config;
+    *id = i;
+    return 0;
+}
+
+int cbd_backend_remove(struct cbd_cache *cache, uint32_t id)
+{
+    struct cbd_backend_config config = {0};
+    int error;
+
+    if (cache->readonly)
+        return CBD_E_READONLY;
+    if (id >= CBD_BACKENDS || cache->configs[id].used != CBD_M_BACKEND_USED)
+        return CBD_E_NOTFOUND;
+    if (cache->attached[id] != NULL)
+        return CBD_E_BUSY;
+    error = repair_before_write(cache);
+    if (error != 0)
+        return error;
+    config.seq = cache->configs[id].seq;
+    error = cbd_twin_write_backend(cache, id, &config); /* B2 */
+    if (error != 0)
+        return error;
+    cache->configs[id] = config;
+    return assign_segments(cache, id, 0);
+}
+
+static void release(struct cbd_backend *b)
+{
+    struct cbd_env *env = b->cache->env;
+
+    b->cache->attached[b->id] = NULL;
+    b->cache->states[b->id] = b->state;
+    cbd_index_destroy(b);
+    cbd_writeback_destroy(b);
+    if (b->streams != NULL)
+        env->ops->free(env, b->streams, b->stream_count * sizeof(*b->streams));
+    if (b->lanes != NULL)
+        env->ops->free(env, b->lanes, CBD_LANES * sizeof(*b->lanes));
+    env->ops->free(env, b, sizeof(*b));
+}
+
+/* One tree for each 16 MiB of the share, so that a tree has a few thousand extents when full. */
+static uint32_t tree_bits(const struct cbd_backend *b)
+{
+    uint64_t share = (uint64_t)b->cache->configs[b->id].segments *
+                     b->cache->super.geo.segment_bytes;
+    uint32_t bits = 0;
+
+    if (b->options.trees != 0) {
+        while (bits < TREES_MAX_BITS && 2u << bits <= b->options.trees)
+            bits++;
+        return bits;
+    }
+    while (bits < TREES_MAX_BITS && (UINT64_C(16) << 20) << bits < share)
+        bits++;
+    return bits;
+}
+
+static void set_options(struct cbd_backend *b, const struct cbd_attach_options *options)
+{
+    const struct cbd_geometry *geo = &b->cache->super.geo;
+
+    if (options != NULL)
+        b->options = *options;
+    if (b->options.space_timeout_ns == 0)
+        b->options.space_timeout_ns = SPACE_TIMEOUT_NS;
+    if (b->options.epoch_records_max == 0)
+        b->options.epoch_records_max = EPOCH_RECORDS_MAX;
+    if (b->options.dirty_start_percent > 100)
+        b->options.dirty_start_percent = 100;
+    b->tree_bits = tree_bits(b);
+    b->piece_bytes_max = (uint32_t)cbd_min64(CBD_REGION_BYTES, geo->segment_bytes / 4);
+}
+
+static int make_ready(struct cbd_backend *b)
+{
+    struct cbd_env *env = b->cache->env;
+    int error;
+
+    b->streams = env->ops->alloc(env, b->stream_count * sizeof(*b->streams));
+    b->lanes = env->ops->alloc(env, CBD_LANES * sizeof(*b->lanes));
+    if (b->streams == NULL || b->lanes == NULL)
+        return CBD_E_NOMEM;
+    memset(b->streams, 0, b->stream_count * sizeof(*b->streams));
+    memset(b->lanes, 0, CBD_LANES * sizeof(*b->lanes));
+    for (uint32_t i = 0; i < b->stream_count; i++) {
+        b->streams[i].segment = CBD_NO_SEGMENT;
+        b->streams[i].wb_head = CBD_NO_SEGMENT;
+        b->streams[i].wb_tail = CBD_NO_SEGMENT;
+    }
+    error = cbd_index_create(b);
+    if (error == 0)
+        error = cbd_writeback_init(b);
+    if (error == 0)
+        error = cbd_recover(b);
+    return error;
+}
+
+int cbd_backend_attach(struct cbd_cache *cache, uint32_t id, struct cbd_disk *disk,
+                       const struct cbd_attach_options *options, struct cbd_backend **backend)
+{
+    struct cbd_env *env = cache->env;
+    const struct cbd_backend_config *config;
+    struct cbd_backend *b;
+    int error;
+
+    if (cache->readonly)
+        return CBD_E_READONLY;
+    if (id >= CBD_BACKENDS || cache->configs[id].used != CBD_M_BACKEND_USED)
+        return CBD_E_NOTFOUND;
+    if (cache->attached[id] != NULL)
+        return CBD_E_BUSY;
+    config = &cache->configs[id];
+    if (disk->size_bytes != config->size_bytes ||
+        disk->logical_block_bytes != config->logical_block_bytes) {
+        bool size = disk->size_bytes != config->size_bytes;
+
+        cbd_report(env, CBD_ERROR, CBD_E_MISMATCH, "backing device",
+                   size ? "has another size than when it was added"
+                        : "has another logical block than when it was added",
+                   id, UINT64_MAX, size ? disk->size_bytes : disk->logical_block_bytes,
+                   size ? config->size_bytes : config->logical_block_bytes);
+        return CBD_E_MISMATCH;
+    }
+    b = env->ops->alloc(env, sizeof(*b));
+    if (b == NULL)
+        return CBD_E_NOMEM;
+    memset(b, 0, sizeof(*b));
+    b->cache = cache;
+    b->id = id;
+    b->disk = disk;
+    b->size_bytes = config->size_bytes;
+    b->stream_count = config->streams;
+    b->state = cache->states[id];
+    b->free_head = CBD_NO_SEGMENT;
+    atomic_store(&b->grace, 1);
+    set_options(b, options);
+    error = make_ready(b);
+    if (error != 0) {
+        release(b);
+        return error;
+    }
+    cache->attached[id] = b;
+    *backend = b;
+    return 0;
+}
+
+void cbd_backend_abandon(struct cbd_backend *backend)
+{
+    release(backend);
+}
+
+static bool writeback_can_step(void *arg)
+{
+    struct cbd_backend *b = arg;
+
+    return atomic_load(&b->wb.completions) != b->wb.completions_seen;
+}
+
+/* Steps until nothing is dirty; waits for the disk in between. */
+static int drain(struct cbd_backend *b)
+{
+    struct cbd_env *env = b->cache->env;
+    int did;
+
+    cbd_backend_drain(b, true);
+    do {
+        b->wb.completions_seen = atomic_load(&b->wb.completions);
+        did = cbd_writeback_step(b);
+        if (did == 0 && b->wb.phase != CBD_WB_IDLE) {
+            /* Something is in flight: whatever completes may let the next step go on. */
+            did = env->ops->wait(env, writeback_can_step, b, UINT64_MAX);
+            did = did == 0 ? 1 : did;
+        }
+    } while (did > 0);
+    return did;
+}
+
+int cbd_backend_detach(struct cbd_backend *backend)
+{
+    struct cbd_backend *b = backend;
+    int error = drain(b);
+
+    if (error == 0) {
+        b->state.flags &= ~CBD_M_STATE_ATTACHED;
+        error = cbd_twin_write_state(b->cache, b->id, &b->state, CBD_TWIN_BACKEND_STATE); /* B3 */
+    }
+    if (error != 0) {
+        cbd_backend_drain(b, false);
+        return error;
+    }
+    release(b);
+    return 0;
+}
+
+int cbd_backend_step(struct cbd_backend *b, enum cbd_work work)
+{
+    return work == CBD_WORK_RECLAIM ? cbd_reclaim_step(b) : cbd_writeback_step(b);
+}
+
+void cbd_backend_drain(struct cbd_backend *b, bool drain_all)
+{
+    atomic_store(&b->drain, drain_all);
+}

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The state in memory that the modules of the engine share. docs/design.md draws it. */
+#ifndef CBD_ENGINE_H
+#define CBD_ENGINE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cbd/cache.h"
+#include "lock.h"
+#include "media.h"
+#include "report.h"
+#include "tree.h"
+
+#define CBD_NO_SEGMENT UINT32_MAX
+#define CBD_REGION_SECTORS (CBD_REGION_BYTES / CBD_SECTOR_BYTES)
+#define CBD_WB_DEPTH 8u
+#define CBD_WB_BUFFER_BYTES (256u << 10)
+
+/* One segment. A stream owns its open one; the rest is written under the backend's table lock. */
+struct cbd_segment {
+    struct cbd_segment_entry entry; /* what both copies on the media hold */
+    uint32_t record_seed;           /* of the current generation */
+    uint32_t header_seed;
+    uint32_t records;     /* slots in use */
+    uint32_t payload_end; /* first byte that no payload uses */
+    uint32_t written;     /* slots below need no write-back any more */
+    uint32_t next;        /* in the free list or in the list of its stream */
+    bool listed;          /* in the list of its stream: write-back has not passed it */
+    uint64_t order_min;   /* UINT64_MAX while empty */
+    uint64_t order_max;
+    uint64_t epoch_max;
+};
+
+/* One appender. Everything here is under its lock, but the atomics may be read without it. */
+struct cbd_stream {
+    _Alignas(64) struct cbd_lock lock;
+    uint32_t segment;    /* open segment or CBD_NO_SEGMENT */
+    uint32_t wb_head;    /* oldest segment with slots that were not written back */
+    uint32_t wb_tail;    /* the last one; the open segment when there is one */
+    atomic_ullong dirty_epoch;  /* epoch of the last dirty record */
+    atomic_ullong dirty_bytes;  /* ever inserted */
+    atomic_ullong dirty_records; /* ever inserted */
+};
+
+struct cbd_index_tree {
+    _Alignas(64) struct cbd_lock lock;
+    struct cbd_tree tree;
+    struct cbd_tree_pool pool;
+    uint64_t last_order;
+};
+
+/* A reader that copies from pmem announces itself here; one line for each lane. */
+struct cbd_lane {
+    _Alignas(64) atomic_ullong reading; /* grace count when it started, 0: not reading */
+    struct cbd_stats stats;             /* the counters of this lane */
+};
+
+enum cbd_wb_phase {
+    CBD_WB_IDLE,
+    CBD_WB_WRITE,
+    CBD_WB_FLUSH,
+    CBD_WB_COMMIT,
+};
+
+struct cbd_wb_io {
+    struct cbd_disk_io io;
+    struct cbd_backend *backend;
+    uint8_t *buf;
+    atomic_bool busy;
+};
+
+/* Owned by whoever runs the write-back step; the completions touch only the atomics. */
+struct cbd_writeback {
+    enum cbd_wb_phase phase;
+    uint64_t epoch;  /* the one being written */
+    uint64_t pos;    /* next sector to submit */
+    uint64_t bytes;  /* dirty bytes that this epoch retires */
+    struct cbd_tree_pool pool;
+    struct cbd_tree tree; /* newest version of each address within the epoch */
+    uint32_t cursor_segment[CBD_STREAMS_MAX]; /* where collecting stopped */
+    uint32_t cursor_slot[CBD_STREAMS_MAX];
+    struct cbd_wb_io io[CBD_WB_DEPTH];
+    struct cbd_disk_io flush;
+    atomic_bool flush_busy;
+    atomic_uint inflight;
+    atomic_ullong completions;
+    uint64_t completions_seen; /* before the last step of a drain */
+    atomic_int error;
+    struct cbd_stats stats;
+};
+
+struct cbd_backend {
+    /* immutable after attach */
+    struct cbd_cache *cache;
+    uint32_t id;
+    struct cbd_disk *disk;
+    struct cbd_attach_options options;
+    uint64_t size_bytes;
+    uint32_t piece_bytes_max;
+    uint32_t tree_bits;
+    struct cbd_index_tree *trees;
+    struct cbd_stream *streams;
+    struct cbd_lane *lanes;
+    uint32_t stream_count;
+
+    /* read by every writer, written at a flush */
+    _Alignas(64) atomic_ullong epoch;
+    atomic_ullong era;
+    atomic_ullong horizon_next; /* records of lower order are being forgotten */
+    atomic_ullong grace;        /* counts reclaims, for readers */
+    atomic_int failed;          /* persistent memory is not to be trusted: no more stores */
+    atomic_ullong records_closed; /* dirty records when an epoch was last closed for its length */
+    atomic_bool drain;
+    atomic_bool urgent; /* reclaim waits for write-back */
+
+    /* under table_lock: segments, free list, backend state */
+    _Alignas(64) struct cbd_lock table_lock;
+    struct cbd_backend_state state;
+    uint32_t free_head;
+    atomic_uint free_count;
+
+    /* owned by the step functions */
+    struct cbd_writeback wb;
+    struct cbd_stats reclaim_stats;
+};
+
+struct cbd_cache {
+    struct cbd_pmem *pm;
+    struct cbd_env *env;
+    bool readonly;
+    struct cbd_super super;
+    uint32_t seed;
+    struct cbd_backend_config *configs; /* CBD_BACKENDS */
+    struct cbd_backend_state *states;
+    struct cbd_backend *attached[CBD_BACKENDS];
+    struct cbd_segment *segments;
+};
+
+/* twin.c: a structure with two copies */
+struct cbd_twin {
+    uint64_t place; /* offset within a table */
+    uint32_t len_bytes;
+};
+
+enum cbd_twin_step_group {
+    CBD_TWIN_BACKEND_CONFIG = CBD_STEP_BACKEND_CONFIG_A_COPY,
+    CBD_TWIN_BACKEND_STATE = CBD_STEP_BACKEND_STATE_A_COPY,
+    CBD_TWIN_SEGMENT_ASSIGN = CBD_STEP_SEGMENT_ASSIGN_A_COPY,
+    CBD_TWIN_SEGMENT_OPEN = CBD_STEP_SEGMENT_OPEN_A_COPY,
+    CBD_TWIN_SEGMENT_CLOSE = CBD_STEP_SEGMENT_CLOSE_A_COPY,
+    CBD_TWIN_EPOCH = CBD_STEP_EPOCH_A_COPY,
+    CBD_TWIN_HORIZON = CBD_STEP_HORIZON_A_COPY,
+    CBD_TWIN_RECOVER_ENTRY = CBD_STEP_RECOVER_ENTRY_A_COPY,
+    CBD_TWIN_RECOVER_STATE = CBD_STEP_RECOVER_STATE_A_COPY,
+};
+
+int cbd_twin_write(struct cbd_cache *c, struct cbd_twin twin, const void *bytes,
+                   enum cbd_twin_step_group steps) CBD_MUST_CHECK;
+int cbd_twin_read_backend(struct cbd_cache *c, uint32_t id, struct cbd_backend_config *config,
+                          bool *differ) CBD_MUST_CHECK;
+int cbd_twin_read_state(struct cbd_cache *c, uint32_t id, struct cbd_backend_state *state,
+                        bool *differ) CBD_MUST_CHECK;
+int cbd_twin_read_segment(struct cbd_cache *c, uint32_t id, struct cbd_segment_entry *entry,
+                          bool *differ) CBD_MUST_CHECK;
+int cbd_twin_repair(struct cbd_cache *c, struct cbd_twin twin, const void *bytes) CBD_MUST_CHECK;
+int cbd_twin_write_backend(struct cbd_cache *c, uint32_t id, struct cbd_backend_config *config)
+    CBD_MUST_CHECK;
+int cbd_twin_write_state(struct cbd_cache *c, uint32_t id, struct cbd_backend_state *state,
+                         enum cbd_twin_step_group steps) CBD_MUST_CHECK;
+int cbd_twin_write_segment(struct cbd_cache *c, uint32_t id, struct cbd_segment_entry *entry,
+                           enum cbd_twin_step_group steps) CBD_MUST_CHECK;
+
+/* stream.c: where new records go */
+struct cbd_room {
+    uint32_t segment;
+    uint32_t slot;
+    uint32_t payload_off; /* 0 without payload */
+};
+
+void cbd_stream_list(struct cbd_backend *b, struct cbd_stream *s, uint32_t id);
+int cbd_stream_room(struct cbd_backend *b, struct cbd_stream *s, uint64_t addr, uint64_t *len,
+                    struct cbd_room *room) CBD_MUST_CHECK;
+void cbd_stream_commit(struct cbd_backend *b, struct cbd_stream *s, const struct cbd_room *room,
+                       const struct cbd_record *record);
+void cbd_segment_seeds(const struct cbd_cache *c, uint32_t id, struct cbd_segment *seg);
+void cbd_segment_make_free(struct cbd_backend *b, uint32_t id);
+bool cbd_has_space(void *backend);
+
+/* insert.c: one record, durable and visible */
+struct cbd_insert {
+    uint8_t type; /* enum cbd_m_record_type */
+    uint8_t flags;
+    uint64_t addr;
+    uint64_t len; /* cut to what went in */
+    const uint8_t *src;
+    uint64_t order;     /* FILL: sampled at the miss; else chosen here */
+    uint64_t epoch;     /* out */
+};
+
+int cbd_insert(struct cbd_backend *b, unsigned lane, struct cbd_insert *in) CBD_MUST_CHECK;
+
+/* index.c: the trees of a backend */
+int cbd_index_create(struct cbd_backend *b) CBD_MUST_CHECK;
+void cbd_index_destroy(struct cbd_backend *b);
+struct cbd_index_tree *cbd_index_tree_of(struct cbd_backend *b, uint64_t addr);
+uint64_t cbd_index_local(const struct cbd_backend *b, uint64_t addr); /* sector within its tree */
+uint64_t cbd_index_next_order(struct cbd_backend *b, struct cbd_index_tree *t);
+int cbd_index_insert_range(struct cbd_backend *b, const struct cbd_record *r, uint32_t segment)
+    CBD_MUST_CHECK;
+int cbd_index_forget_range(struct cbd_backend *b, uint64_t addr, uint64_t len, uint64_t below)
+    CBD_MUST_CHECK;
+
+/* A contiguous part of one tree. */
+struct cbd_index_part {
+    struct cbd_index_tree *tree;
+    uint64_t start; /* sectors within the tree */
+    uint64_t len;
+};
+
+/* The part of tree `n` that [addr, addr+len) covers; false: none. */
+bool cbd_index_part(struct cbd_backend *b, uint32_t n, uint64_t addr, uint64_t len,
+                    struct cbd_index_part *part);
+
+/* payload.c: data checksums */
+int cbd_payload_verify(const struct cbd_cache *c, uint32_t segment, uint32_t payload_off,
+                       uint64_t from, uint64_t len) CBD_MUST_CHECK;
+int cbd_extent_verify(const struct cbd_cache *c, const struct cbd_extent *e, uint64_t skip_bytes,
+                      uint64_t len) CBD_MUST_CHECK;
+
+/* epoch.c */
+void cbd_epoch_close(struct cbd_backend *b, uint64_t epoch);
+void cbd_epoch_barrier(struct cbd_backend *b);
+bool cbd_epoch_dirty(struct cbd_backend *b, uint64_t epoch);
+uint64_t cbd_dirty_bytes(const struct cbd_backend *b);
+
+/* recover.c */
+int cbd_recover(struct cbd_backend *b) CBD_MUST_CHECK;
+
+/* scan.c: the records of one segment, for recovery and check alike */
+struct cbd_scan {
+    uint32_t records;      /* slots in use: one above the last valid one, or as CLOSED says */
+    uint32_t durable;      /* slots below were durable */
+    uint32_t damaged;      /* slots below `durable` without a valid record */
+    uint32_t first_damaged;
+    bool suspect;          /* the last record's payload is not what it says: unfinished write */
+    uint32_t payload_end;
+};
+
+int cbd_scan_segment(struct cbd_cache *c, uint32_t id, struct cbd_scan *scan,
+                     int (*visit)(void *arg, uint32_t slot, const struct cbd_record *record),
+                     void *arg) CBD_MUST_CHECK;
+
+int cbd_writeback_init(struct cbd_backend *b) CBD_MUST_CHECK;
+void cbd_writeback_destroy(struct cbd_backend *b);
+int cbd_writeback_step(struct cbd_backend *b) CBD_MUST_CHECK;
+int cbd_reclaim_step(struct cbd_backend *b) CBD_MUST_CHECK;
+uint32_t cbd_reclaim_low(const struct cbd_backend *b);
+
+static inline const struct cbd_m_record *cbd_record_at(const struct cbd_cache *c, uint32_t segment,
+                                                       uint32_t slot)
+{
+    const struct cbd_geometry *geo = &c->super.geo;
+
+    return (const struct cbd_m_record *)(const void *)(c->pm->base + cbd_segment_off(geo, segment) +
+                                                       cbd_slot_off(geo, slot));
+}
+
+static inline bool cbd_checksums(const struct cbd_cache *c)
+{
+    return (c->super.incompat & CBD_INCOMPAT_DATA_CHECKSUMS) != 0;
+}
+
+static inline uint64_t cbd_min64(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+#endif

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Putting one record in: durable, in order, visible.
+ *
+ *   1  lock the stream, find room                                     cbd_stream_room
+ *   2  store header, checksums and payload                            store_payload
+ *   3  fence, unless checksums are on                                 I1
+ *   4  reserve index nodes: nothing fails from here on but pmem       I2
+ *   5  lock the tree (all that a zero range touches, ascending)
+ *   6  load epoch, then era; take the next order of the tree          E1, I3
+ *   7  store the record, fence                                        I4
+ *   8  insert into the index, unlock the tree                         I5
+ *   9  advance the stream, unlock it, return
+ *
+ * I1  a record never names a payload that may be missing. Without data checksums the payload is
+ *     fenced before the record is stored. With them one fence serves both: until it returns the
+ *     write is not acknowledged, and recovery believes the last record of a stream only when
+ *     its payload matches the checksums (all earlier ones were fenced before it was stored);
+ * I2  after the record is stored the write cannot fail half-way: index and media agree;
+ * I3  under the lock of a tree everything of lower order is in the index already, so the order of
+ *     overlapping writes in the index is the order that recovery sees;
+ * I4  the record is durable before anybody can read what it names (P1, P3);
+ * I5  the index shows the write before it returns.
+ *
+ * A fill (clean data from the disk) brings the order that was sampled, under the tree's lock, at
+ * its miss: every write since then has a higher one and wins, in the index and in recovery alike.
+ * A fill that the horizon has overtaken meanwhile is dropped: what was written after the miss may
+ * have been written back and forgotten, and then nothing would hide the fill's old data.
+ */
+#include <string.h>
+
+#include "crc.h"
+#include "engine.h"
+
+#define HEADER_BYTES_MAX (sizeof(struct cbd_m_header) + 65 * sizeof(struct cbd_m_crc_line))
+#define BLOCKS_MAX (CBD_REGION_BYTES / CBD_BLOCK_BYTES + 1)
+
+static void block_checksums(const struct cbd_cache *c, const struct cbd_insert *in, uint32_t *crc)
+{
+    uint32_t seed = cbd_seed_place(c->seed, CBD_SEED_BLOCK, 0, 0);
+    uint64_t done = 0;
+
+    while (done < in->len) {
+        uint64_t lead = (in->addr + done) % CBD_BLOCK_BYTES;
+        uint64_t n = cbd_min64(CBD_BLOCK_BYTES - lead, in->len - done);
+
+        *crc++ = cbd_crc32c(seed, in->src + done, n);
+        done += n;
+    }
+}
+
+/* Steps 2 and 3. *header_crc ties the record to the header. */
+static int store_payload(struct cbd_backend *b, const struct cbd_insert *in,
+                         const struct cbd_room *room, uint32_t *header_crc)
+{
+    struct cbd_cache *c = b->cache;
+    const struct cbd_segment *seg = &c->segments[room->segment];
+    uint64_t base = cbd_segment_off(&c->super.geo, room->segment) + room->payload_off;
+    uint32_t header_bytes = cbd_header_bytes(in->addr, (uint32_t)in->len);
+    _Alignas(64) uint8_t bytes[HEADER_BYTES_MAX];
+    uint32_t crc[BLOCKS_MAX];
+    struct cbd_header header = {
+        .slot = room->slot,
+        .addr_bytes = in->addr,
+        .len_bytes = (uint32_t)in->len,
+        .type = in->type,
+        .epoch_floor = in->type == CBD_M_RECORD_FILL ? 0 : atomic_load(&b->epoch),
+    };
+
+    if (cbd_checksums(c))
+        block_checksums(c, in, crc);
+    *header_crc = cbd_header_encode(&header, cbd_checksums(c) ? crc : NULL, seg->header_seed,
+                                    room->payload_off, bytes);
+    c->pm->ops->copy(c->pm, base - header_bytes, bytes, header_bytes, CBD_PMEM_NT,
+                     CBD_STEP_INSERT_HEADER);
+    c->pm->ops->copy(c->pm, base, in->src, in->len, CBD_PMEM_NT, CBD_STEP_INSERT_DATA);
+    if (cbd_checksums(c))
+        return 0;
+    return c->pm->ops->fence(c->pm, CBD_STEP_INSERT_DATA_FENCE); /* I1 */
+}
+
+/* Locks every tree in the range, ascending, with room for the new extents in each (I2). */
+static int lock_trees(struct cbd_backend *b, const struct cbd_insert *in)
+{
+    struct cbd_env *env = b->cache->env;
+    uint32_t trees = 1u << b->tree_bits;
+    uint32_t n;
+    int error = 0;
+
+    for (n = 0; n < trees && error == 0; n++) {
+        struct cbd_index_part part;
+        uint64_t pieces;
+
+        if (!cbd_index_part(b, n, in->addr, in->len, &part))
+            continue;
+        cbd_lock_take(env, &part.tree->lock);
+        pieces = part.len / ((1u << CBD_TREE_LEN_BITS) - 1) + 1;
+        error = cbd_tree_reserve(&part.tree->pool, &part.tree->tree, (unsigned)pieces);
+        if (error != 0)
+            cbd_lock_drop(&part.tree->lock);
+    }
+    if (error == 0)
+        return 0;
+    for (n--; n-- > 0;) {
+        struct cbd_index_part part;
+
+        if (cbd_index_part(b, n, in->addr, in->len, &part))
+            cbd_lock_drop(&part.tree->lock);
+    }
+    return error;
+}
+
+static void unlock_trees(struct cbd_backend *b, const struct cbd_insert *in)
+{
+    for (uint32_t n = 0; n < 1u << b->tree_bits; n++) {
+        struct cbd_index_part part;
+
+        if (cbd_index_part(b, n, in->addr, in->len, &part))
+            cbd_lock_drop(&part.tree->lock);
+    }
+}
+
+/* Step 6: the next order, higher than any in every tree of the range (I3). */
+static uint64_t take_order(struct cbd_backend *b, const struct cbd_insert *in)
+{
+    uint64_t order = 0;
+
+    for (uint32_t n = 0; n < 1u << b->tree_bits; n++) {
+        struct cbd_index_part part;
+
+        if (cbd_index_part(b, n, in->addr, in->len, &part)) {
+            uint64_t next = cbd_index_next_order(b, part.tree);
+
+            order = next > order ? next : order;
+        }
+    }
+    for (uint32_t n = 0; n < 1u << b->tree_bits; n++) {
+        struct cbd_index_part part;
+
+        if (cbd_index_part(b, n, in->addr, in->len, &part))
+            part.tree->last_order = order;
+    }
+    return order;
+}
+
+/* Steps 6 to 8, with the trees locked. */
+static int publish(struct cbd_backend *b, struct cbd_insert *in, const struct cbd_room *room,
+                   struct cbd_record *record)
+{
+    struct cbd_cache *c = b->cache;
+    const struct cbd_segment *seg = &c->segments[room->segment];
+    struct cbd_m_record m;
+    int error;
+
+    record->epoch = in->type == CBD_M_RECORD_FILL ? 0 : atomic_load(&b->epoch); /* E1 */
+    record->order = in->type == CBD_M_RECORD_FILL ? in->order : take_order(b, in);
+    cbd_record_encode(record, seg->record_seed, seg->entry.generation, room->slot, &m);
+    c->pm->ops->copy(c->pm,
+                     cbd_segment_off(&c->super.geo, room->segment) +
+                         cbd_slot_off(&c->super.geo, room->slot),
+                     &m, sizeof(m), CBD_PMEM_NT, CBD_STEP_INSERT_RECORD);
+    error = c->pm->ops->fence(c->pm, CBD_STEP_INSERT_RECORD_FENCE); /* I4 */
+    if (error != 0)
+        return error;
+    error = cbd_index_insert_range(b, record, room->segment); /* I5 */
+    /* A fill may be cut into more pieces than were reserved: what does not go in is not cached. */
+    return in->type == CBD_M_RECORD_FILL ? 0 : error;
+}
+
+/* Steps 2 to 9 in a stream that is locked and has room. */
+static int insert_into(struct cbd_backend *b, struct cbd_stream *s, struct cbd_insert *in,
+                       const struct cbd_room *room)
+{
+    struct cbd_record record = {
+        .type = in->type,
+        .flags = in->flags,
+        .durable = room->slot,
+        .addr_bytes = in->addr,
+        .len_bytes = in->len,
+        .payload_off = room->payload_off,
+    };
+    int error = 0;
+
+    if (in->type != CBD_M_RECORD_ZERO)
+        error = store_payload(b, in, room, &record.header_crc);
+    if (error == 0) {
+        int nomem = lock_trees(b, in);
+
+        if (nomem != 0)
+            return nomem; /* nothing names the payload: the next write overwrites it */
+        error = publish(b, in, room, &record);
+        unlock_trees(b, in);
+    }
+    if (error != 0) {
+        atomic_store(&b->failed, error);
+        return error;
+    }
+    in->epoch = record.epoch;
+    cbd_stream_commit(b, s, room, &record);
+    return 0;
+}
+
+/* CBD_E_AGAIN: no free segment, or a fill that came too late. in->len may come back shorter. */
+int cbd_insert(struct cbd_backend *b, unsigned lane, struct cbd_insert *in)
+{
+    struct cbd_stream *s = &b->streams[lane % b->stream_count];
+    uint64_t payload = in->type == CBD_M_RECORD_ZERO ? 0 : in->len;
+    struct cbd_room room;
+    int error = atomic_load(&b->failed);
+
+    if (error != 0)
+        return error;
+    cbd_lock_take(b->cache->env, &s->lock);
+    if (in->type == CBD_M_RECORD_FILL && in->order < atomic_load(&b->horizon_next))
+        error = CBD_E_AGAIN;
+    if (error == 0)
+        error = cbd_stream_room(b, s, in->addr, &payload, &room);
+    if (error == 0) {
+        if (in->type != CBD_M_RECORD_ZERO)
+            in->len = payload;
+        b->lanes[lane].stats.records++;
+        error = insert_into(b, s, in, &room);
+    }
+    cbd_lock_drop(&s->lock);
+    return error;
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Reads: what the index has comes from pmem, the rest from the disk and into the cache.
+ *
+ * G1  a reader announces itself before it looks into the index and until it has copied; a segment
+ *     is given out again only after every reader that may have seen it in the index is gone;
+ * G2  the order of a fill is taken under the tree's lock together with the miss: every write that
+ *     the reader did not see has a higher one;
+ * G3  a miss is read from the disk only while no dirty data covers it: what is not in the index is
+ *     on the disk and flushed (P3).
+ */
+#include <string.h>
+
+#include "engine.h"
+
+/* One run of a request: a part of one extent, or a gap. */
+struct run {
+    uint64_t addr;
+    uint64_t len;
+    bool hit;
+    uint64_t order;       /* gap: for the fill (G2) */
+    struct cbd_extent extent;
+    uint64_t skip; /* bytes from the start of the extent */
+};
+
+static void announce(struct cbd_backend *b, unsigned lane)
+{
+    atomic_store(&b->lanes[lane].reading, atomic_load(&b->grace)); /* G1 */
+}
+
+static void retire(struct cbd_backend *b, unsigned lane)
+{
+    atomic_store(&b->lanes[lane].reading, 0);
+}
+
+/* What stands at addr, up to len bytes, never beyond its region. */
+static struct run next_run(struct cbd_backend *b, uint64_t addr, uint64_t len)
+{
+    struct cbd_index_tree *t = cbd_index_tree_of(b, addr);
+    uint64_t region_left = CBD_REGION_BYTES - addr % CBD_REGION_BYTES;
+    uint64_t pos = cbd_index_local(b, addr);
+    struct run run = {.addr = addr, .len = cbd_min64(len, region_left)};
+    bool found;
+
+    cbd_lock_take(b->cache->env, &t->lock);
+    found = cbd_tree_find(&t->tree, pos, &run.extent);
+    run.hit = found && run.extent.start <= pos;
+    if (!run.hit && !b->options.no_fill)
+        run.order = cbd_index_next_order(b, t); /* G2 */
+    cbd_lock_drop(&t->lock);
+    if (run.hit) {
+        run.skip = (pos - run.extent.start) * CBD_SECTOR_BYTES;
+        run.len = cbd_min64(run.len, run.extent.len * CBD_SECTOR_BYTES - run.skip);
+    } else if (found) {
+        run.len = cbd_min64(run.len, (run.extent.start - pos) * CBD_SECTOR_BYTES);
+    }
+    return run;
+}
+
+static int copy_hit(struct cbd_backend *b, const struct run *run, uint8_t *buf)
+{
+    const struct cbd_cache *c = b->cache;
+    uint64_t off = run->extent.loc * CBD_LINE_BYTES + run->skip;
+    int error;
+
+    if (run->extent.kind == CBD_EXTENT_ZERO) {
+        memset(buf, 0, run->len);
+        return 0;
+    }
+    if (cbd_checksums(c)) {
+        error = cbd_extent_verify(c, &run->extent, run->skip, run->len);
+        if (error != 0) {
+            cbd_report(c->env, CBD_ERROR, error, "data", "a block checksum is wrong", b->id, off,
+                       run->addr, run->len);
+            return error;
+        }
+    }
+    return c->pm->ops->read(c->pm, off, buf, run->len);
+}
+
+struct sync_io {
+    struct cbd_disk_io io;
+    struct cbd_env *env;
+    atomic_bool finished;
+    atomic_int error;
+};
+
+static void sync_done(struct cbd_disk_io *io, int error)
+{
+    struct sync_io *sync = io->owner;
+    struct cbd_env *env = sync->env;
+
+    atomic_store(&sync->error, error);
+    atomic_store(&sync->finished, true);
+    env->ops->wake(env);
+}
+
+static bool sync_finished(void *arg)
+{
+    struct sync_io *sync = arg;
+
+    return atomic_load(&sync->finished);
+}
+
+/* Reads from the disk and waits for it: a disk that never answers is not left behind. */
+static int read_disk(struct cbd_backend *b, uint64_t addr, uint8_t *buf, uint64_t len)
+{
+    struct cbd_env *env = b->cache->env;
+    struct sync_io sync = {
+        .io = {.op = CBD_DISK_READ,
+               .off_bytes = addr,
+               .len_bytes = len,
+               .buf = buf,
+               .done = sync_done,
+               .owner = &sync},
+        .env = env,
+    };
+
+    b->disk->ops->submit(b->disk, &sync.io);
+    while (env->ops->wait(env, sync_finished, &sync, UINT64_MAX) != 0)
+        ;
+    return atomic_load(&sync.error);
+}
+
+static void fill(struct cbd_backend *b, unsigned lane, const struct run *run, const uint8_t *buf)
+{
+    uint64_t done = 0;
+
+    while (done < run->len) {
+        struct cbd_insert in = {
+            .type = CBD_M_RECORD_FILL,
+            .addr = run->addr + done,
+            .len = cbd_min64(run->len - done, b->piece_bytes_max),
+            .src = buf + done,
+            .order = run->order,
+        };
+
+        /* Without room, or when it came too late, it is just not cached. */
+        if (cbd_insert(b, lane, &in) != 0)
+            return;
+        b->lanes[lane].stats.fill_bytes += in.len;
+        done += in.len;
+    }
+}
+
+int cbd_read(struct cbd_backend *b, unsigned lane, uint64_t off, void *buf, uint64_t len)
+{
+    uint32_t lbs = b->disk->logical_block_bytes;
+    uint64_t done = 0;
+
+    if (lane >= CBD_LANES || off % lbs != 0 || len % lbs != 0)
+        return CBD_E_INVALID;
+    if (off > b->size_bytes || len > b->size_bytes - off)
+        return CBD_E_RANGE;
+    b->lanes[lane].stats.reads++;
+    b->lanes[lane].stats.read_bytes += len;
+    while (done < len) {
+        uint8_t *out = (uint8_t *)buf + done;
+        struct run run;
+        int error;
+
+        announce(b, lane);
+        run = next_run(b, off + done, len - done);
+        error = run.hit ? copy_hit(b, &run, out) : 0;
+        retire(b, lane);
+        if (error == 0 && !run.hit) {
+            b->lanes[lane].stats.miss_bytes += run.len;
+            error = read_disk(b, run.addr, out, run.len); /* G3 */
+            if (error == 0 && !b->options.no_fill)
+                fill(b, lane, &run, out);
+        } else {
+            b->lanes[lane].stats.hit_bytes += run.len;
+        }
+        if (error != 0)
+            return error;
+        done += run.len;
+    }
+    return 0;
+}

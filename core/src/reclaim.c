@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Reclaim: forgets the oldest records so that their segments can be used again. FIFO by order.
+ *
+ * Live or forgotten is decided by one durable number for each backend, the horizon D: a record of
+ * lower order is not there. Records die strictly in order, over all streams and segments, so a
+ * record is never forgotten while an older one that it hides can still be seen.
+ *
+ *   order  ------ forgotten ------|D-------- in the cache --------|next
+ *   segment 7 (closed)  [======]                                      free
+ *   segment 2 (closed)      [=====|=====]                             keeps its younger part
+ *   segment 5 (open)                   [=====...
+ *
+ * R1  before D' is chosen a new era begins and every writer of the old one has published: no
+ *     record below D' appears after this (E2; fills are dropped by horizon_next);
+ * R2  D' is chosen only so that every dirty record below it is on the disk: its epoch <= E;
+ * R3  the index forgets before D moves: a reader that comes later cannot find what D' forgets;
+ * R4  D' is durable in both copies before a segment below it is given out: "forgotten" and "free"
+ *     are the same fact, and recovery concludes both from it;
+ * R5  readers that may have seen a forgotten extent are gone before its segment is given out (G1).
+ */
+#include "engine.h"
+
+/* Below this many free segments reclaim begins. */
+uint32_t cbd_reclaim_low(const struct cbd_backend *b)
+{
+    uint32_t share = b->cache->configs[b->id].segments;
+    uint32_t low = share / 16;
+
+    return low > 2 ? low : 2;
+}
+
+static bool owned(const struct cbd_backend *b, uint32_t id)
+{
+    const struct cbd_segment_entry *e = &b->cache->segments[id].entry;
+
+    return e->owner == b->id + 1 && e->status != CBD_M_SEGMENT_FREE;
+}
+
+/* The lowest order above every record of some closed segment; 0: none is closed. */
+static uint64_t next_horizon(struct cbd_backend *b)
+{
+    const struct cbd_cache *c = b->cache;
+    uint64_t below = UINT64_MAX;
+
+    cbd_lock_take(c->env, &b->table_lock);
+    for (uint32_t id = 0; id < c->super.geo.segment_count; id++)
+        if (owned(b, id) && c->segments[id].entry.status == CBD_M_SEGMENT_CLOSED)
+            below = cbd_min64(below, c->segments[id].order_max + 1);
+    cbd_lock_drop(&b->table_lock);
+    return below == UINT64_MAX ? 0 : below;
+}
+
+struct walk {
+    struct cbd_backend *b;
+    uint64_t below;
+    uint64_t epoch_written;
+};
+
+/* Calls visit for each record below w->below, with the stream of its segment locked. */
+static int walk_below(struct walk *w, int (*visit)(struct walk *w, const struct cbd_record *r))
+{
+    struct cbd_cache *c = w->b->cache;
+
+    for (uint32_t id = 0; id < c->super.geo.segment_count; id++) {
+        struct cbd_segment *seg = &c->segments[id];
+        struct cbd_lock *lock;
+        int error = 0;
+
+        if (!owned(w->b, id))
+            continue;
+        lock = &w->b->streams[seg->entry.stream % w->b->stream_count].lock;
+        cbd_lock_take(c->env, lock);
+        for (uint32_t slot = 0;
+             seg->order_min < w->below && slot < seg->records && error == 0; slot++) {
+            struct cbd_record r;
+
+            if (!cbd_record_decode(cbd_record_at(c, id, slot), seg->record_seed,
+                                   seg->entry.generation, slot, &c->super.geo, &r))
+                error = CBD_E_CORRUPT;
+            else if (r.type != CBD_M_RECORD_VOID && r.order < w->below)
+                error = visit(w, &r);
+        }
+        cbd_lock_drop(lock);
+        if (error != 0)
+            return error;
+    }
+    return 0;
+}
+
+/* R2 */
+static int must_be_clean(struct walk *w, const struct cbd_record *r)
+{
+    if (r->type == CBD_M_RECORD_FILL || r->epoch <= w->epoch_written)
+        return 0;
+    return CBD_E_AGAIN;
+}
+
+/* R3 */
+static int forget(struct walk *w, const struct cbd_record *r)
+{
+    return cbd_index_forget_range(w->b, r->addr_bytes, r->len_bytes, w->below);
+}
+
+/* Whether write-back has passed every closed segment that would be freed. */
+static bool lists_passed(const struct walk *w)
+{
+    const struct cbd_cache *c = w->b->cache;
+
+    for (uint32_t id = 0; id < c->super.geo.segment_count; id++) {
+        const struct cbd_segment *seg = &c->segments[id];
+
+        if (owned(w->b, id) && seg->entry.status == CBD_M_SEGMENT_CLOSED &&
+            seg->order_max < w->below && seg->listed)
+            return false;
+    }
+    return true;
+}
+
+static void free_segments(struct walk *w)
+{
+    struct cbd_backend *b = w->b;
+    struct cbd_cache *c = b->cache;
+
+    cbd_lock_take(c->env, &b->table_lock);
+    for (uint32_t id = 0; id < c->super.geo.segment_count; id++) {
+        if (owned(b, id) && c->segments[id].entry.status == CBD_M_SEGMENT_CLOSED &&
+            c->segments[id].order_max < w->below) {
+            cbd_segment_make_free(b, id);
+            b->reclaim_stats.segments_reclaimed++;
+        }
+    }
+    cbd_lock_drop(&b->table_lock);
+}
+
+/* R5 */
+static void wait_for_readers(struct cbd_backend *b)
+{
+    uint64_t now = atomic_fetch_add(&b->grace, 1) + 1;
+    struct cbd_env *env = b->cache->env;
+
+    for (uint32_t i = 0; i < CBD_LANES; i++) {
+        for (;;) {
+            uint64_t reading = atomic_load(&b->lanes[i].reading);
+
+            if (reading == 0 || reading >= now)
+                break;
+            if (env->ops->yield != NULL)
+                env->ops->yield(env, CBD_YIELD_SPIN);
+        }
+    }
+}
+
+/* R1 */
+static void begin_era_above(struct cbd_backend *b, uint64_t below)
+{
+    uint64_t era = (below >> CBD_ORDER_COUNT_BITS) + 1;
+    unsigned long long now = atomic_load(&b->era);
+
+    while (now < era && !atomic_compare_exchange_weak(&b->era, &now, era))
+        ;
+    if (atomic_load(&b->horizon_next) < below)
+        atomic_store(&b->horizon_next, below);
+    cbd_epoch_barrier(b);
+}
+
+static int move_horizon(struct cbd_backend *b, uint64_t below)
+{
+    int error;
+
+    cbd_lock_take(b->cache->env, &b->table_lock);
+    b->state.horizon = below;
+    error = cbd_twin_write_state(b->cache, b->id, &b->state, CBD_TWIN_HORIZON); /* R4 */
+    cbd_lock_drop(&b->table_lock);
+    if (error != 0)
+        atomic_store(&b->failed, error);
+    return error;
+}
+
+int cbd_reclaim_step(struct cbd_backend *b)
+{
+    struct walk w = {.b = b};
+    int error = atomic_load(&b->failed);
+
+    if (error != 0)
+        return error;
+    if (atomic_load(&b->free_count) >= cbd_reclaim_low(b))
+        return 0;
+    w.below = next_horizon(b);
+    if (w.below == 0)
+        return 0;
+    begin_era_above(b, w.below);
+    cbd_lock_take(b->cache->env, &b->table_lock);
+    w.epoch_written = b->state.epoch_written;
+    cbd_lock_drop(&b->table_lock);
+    error = walk_below(&w, must_be_clean);
+    if (error == CBD_E_AGAIN || (error == 0 && !lists_passed(&w))) {
+        atomic_store(&b->urgent, true);
+        return 0;
+    }
+    if (error == 0)
+        error = walk_below(&w, forget);
+    if (error == 0 && w.below > b->state.horizon)
+        error = move_horizon(b, w.below);
+    if (error != 0)
+        return error;
+    wait_for_readers(b);
+    free_segments(&w);
+    b->reclaim_stats.reclaims++;
+    b->cache->env->ops->wake(b->cache->env);
+    return 1;
+}

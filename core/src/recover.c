@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Recovery: from the media to the state in memory. It also runs after a clean detach.
+ *
+ *   1  repair every entry of this backend whose copies differ           V1
+ *   2  scan the records of every segment that is not free               scan.c
+ *   3  a record at or above the horizon goes into the index, by order   V2
+ *   4  the last record of an open segment, if it is unfinished, is voided; if it is whole, it is
+ *      made durable                                                     V3, V4
+ *   5  epoch and era begin above everything seen
+ *   6  the state says "attached", in both copies                        V5
+ *
+ * V1  copies are equal before the engine writes to one of them (T1);
+ * V2  order decides, so the result does not depend on the order of the scan;
+ * V3  a void record is durable before the stream goes on: the next record will say that every slot
+ *     below it is durable, and that is then true;
+ * V4  after a crash of the process alone, what is readable may not be durable. The only record of
+ *     a stream that can be in that state is its last one: flushed here, before anybody reads it;
+ * V5  the crash that follows is seen as one.
+ *
+ * Every store of recovery says again what the media says already, or fills a slot that no
+ * acknowledged write uses. So a crash anywhere in it loses nothing, and running it again ends in
+ * the same state (P6).
+ */
+#include <string.h>
+
+#include "engine.h"
+
+/* What the lists for write-back are sorted by: see sort_dirty. */
+struct dirty_segment {
+    uint32_t stream;
+    uint32_t id;
+    uint64_t first; /* epochs of its first and last dirty record */
+    uint64_t last;
+};
+
+struct recovery {
+    struct cbd_backend *b;
+    uint32_t id;               /* segment being scanned */
+    struct dirty_segment *dirty;
+    uint32_t dirty_count;
+    uint64_t epoch_max;
+    uint64_t order_max;
+    uint64_t first, last;      /* of the segment being scanned; first 0: nothing dirty */
+    uint64_t live;             /* its records at or above the horizon */
+    struct cbd_stats stats;
+};
+
+static int visit_record(void *arg, uint32_t slot, const struct cbd_record *r)
+{
+    struct recovery *rec = arg;
+    struct cbd_backend *b = rec->b;
+    struct cbd_segment *seg = &b->cache->segments[rec->id];
+    bool dirty = (r->type == CBD_M_RECORD_WRITE || r->type == CBD_M_RECORD_ZERO) &&
+                 r->epoch > b->state.epoch_written;
+
+    if (r->type == CBD_M_RECORD_VOID)
+        return 0;
+    if (r->addr_bytes + r->len_bytes > b->size_bytes) {
+        cbd_report(b->cache->env, CBD_ERROR, CBD_E_CORRUPT, "record",
+                   "lies beyond the end of the backend", rec->id, r->payload_off,
+                   r->addr_bytes + r->len_bytes, b->size_bytes);
+        return CBD_E_CORRUPT;
+    }
+    if (dirty && r->order < b->state.horizon) {
+        cbd_report(b->cache->env, CBD_ERROR, CBD_E_CORRUPT, "record", "is dirty but forgotten",
+                   rec->id, r->payload_off, r->order, b->state.horizon);
+        return CBD_E_CORRUPT;
+    }
+    seg->order_min = cbd_min64(seg->order_min, r->order);
+    if (r->order > seg->order_max)
+        seg->order_max = r->order;
+    if (r->epoch > seg->epoch_max)
+        seg->epoch_max = r->epoch;
+    if (dirty) {
+        if (rec->first == 0) {
+            rec->first = r->epoch;
+            seg->written = slot;
+        }
+        rec->last = r->epoch > rec->last ? r->epoch : rec->last;
+        if (r->type == CBD_M_RECORD_WRITE)
+            rec->stats.recovered_dirty_bytes += r->len_bytes;
+    }
+    if (r->order < b->state.horizon)
+        return 0;
+    rec->live++;
+    rec->stats.recovered_records++;
+    return cbd_index_insert_range(b, r, rec->id); /* V2 */
+}
+
+/* V3 */
+static void void_record(struct cbd_cache *c, uint32_t id, uint32_t slot)
+{
+    const struct cbd_segment *seg = &c->segments[id];
+    struct cbd_record record = {.type = CBD_M_RECORD_VOID, .durable = slot};
+    struct cbd_m_record m;
+
+    cbd_record_encode(&record, seg->record_seed, seg->entry.generation, slot, &m);
+    c->pm->ops->copy(c->pm,
+                     cbd_segment_off(&c->super.geo, id) + cbd_slot_off(&c->super.geo, slot), &m,
+                     sizeof(m), CBD_PMEM_NT, CBD_STEP_RECOVER_VOID);
+}
+
+/* V4 */
+static void flush_record(struct cbd_cache *c, uint32_t id, uint32_t slot)
+{
+    const struct cbd_segment *seg = &c->segments[id];
+    uint64_t base = cbd_segment_off(&c->super.geo, id);
+    struct cbd_record r;
+
+    c->pm->ops->flush(c->pm, base + cbd_slot_off(&c->super.geo, slot), sizeof(struct cbd_m_record),
+                      CBD_STEP_RECOVER_FLUSH);
+    if (!cbd_record_decode(cbd_record_at(c, id, slot), seg->record_seed, seg->entry.generation,
+                           slot, &c->super.geo, &r) ||
+        r.payload_off == 0)
+        return;
+    c->pm->ops->flush(c->pm,
+                      base + r.payload_off - cbd_header_bytes(r.addr_bytes, (uint32_t)r.len_bytes),
+                      cbd_header_bytes(r.addr_bytes, (uint32_t)r.len_bytes) + r.len_bytes,
+                      CBD_STEP_RECOVER_FLUSH_PAYLOAD);
+}
+
+static int report_damage(struct cbd_cache *c, uint32_t id, const struct cbd_scan *scan)
+{
+    cbd_report(c->env, CBD_ERROR, CBD_E_CORRUPT, "record", "was durable and is damaged", id,
+               cbd_segment_off(&c->super.geo, id) + cbd_slot_off(&c->super.geo, scan->first_damaged),
+               scan->damaged, scan->records);
+    return CBD_E_CORRUPT;
+}
+
+/* The open segment of a stream goes on where it was left. */
+static int resume_segment(struct recovery *rec, const struct cbd_scan *scan)
+{
+    struct cbd_backend *b = rec->b;
+    struct cbd_cache *c = b->cache;
+    struct cbd_segment *seg = &c->segments[rec->id];
+    struct cbd_stream *s;
+
+    if (seg->entry.stream >= b->stream_count ||
+        b->streams[seg->entry.stream].segment != CBD_NO_SEGMENT) {
+        cbd_report(c->env, CBD_ERROR, CBD_E_CORRUPT, "segment entry",
+                   "is the second open one of its stream", rec->id,
+                   c->super.geo.table_a_off + cbd_place_segment(rec->id), seg->entry.stream,
+                   b->stream_count);
+        return CBD_E_CORRUPT;
+    }
+    s = &b->streams[seg->entry.stream];
+    s->segment = rec->id;
+    if (scan->records == 0)
+        return 0;
+    if (scan->suspect) {
+        rec->stats.recovered_suspects++;
+        cbd_report(c->env, CBD_INFO, 0, "record", "unfinished write discarded", rec->id,
+                   cbd_segment_off(&c->super.geo, rec->id) +
+                       cbd_slot_off(&c->super.geo, scan->records - 1),
+                   scan->records - 1, scan->durable);
+        void_record(c, rec->id, scan->records - 1);
+    } else {
+        flush_record(c, rec->id, scan->records - 1);
+    }
+    return 0;
+}
+
+static int recover_segment(struct recovery *rec, uint32_t id)
+{
+    struct cbd_backend *b = rec->b;
+    struct cbd_cache *c = b->cache;
+    struct cbd_segment *seg = &c->segments[id];
+    struct cbd_scan scan;
+    int error;
+
+    if (seg->entry.status == CBD_M_SEGMENT_FREE ||
+        (seg->entry.status == CBD_M_SEGMENT_CLOSED && seg->entry.order_max < b->state.horizon)) {
+        cbd_segment_make_free(b, id);
+        return 0;
+    }
+    rec->id = id;
+    rec->first = 0;
+    rec->last = 0;
+    rec->live = 0;
+    seg->order_min = UINT64_MAX;
+    seg->order_max = seg->entry.order_max;
+    seg->epoch_max = seg->entry.epoch_max;
+    seg->listed = false;
+    error = cbd_scan_segment(c, id, &scan, visit_record, rec);
+    if (error != 0)
+        return error;
+    if (scan.damaged != 0)
+        return report_damage(c, id, &scan);
+    seg->records = scan.records;
+    seg->payload_end = scan.payload_end;
+    if (rec->first == 0)
+        seg->written = seg->records;
+    else
+        rec->dirty[rec->dirty_count++] = (struct dirty_segment){seg->entry.stream %
+                                                                     b->stream_count,
+                                                                 id, rec->first, rec->last};
+    if (seg->epoch_max > rec->epoch_max)
+        rec->epoch_max = seg->epoch_max;
+    if (seg->order_max > rec->order_max)
+        rec->order_max = seg->order_max;
+    return seg->entry.status == CBD_M_SEGMENT_OPEN ? resume_segment(rec, &scan) : 0;
+}
+
+/* Repairs what belongs to this backend (1). */
+static int repair_entries(struct cbd_backend *b)
+{
+    struct cbd_cache *c = b->cache;
+    bool differ;
+    int error = cbd_twin_read_backend(c, b->id, &c->configs[b->id], &differ);
+
+    if (error == 0 && differ) {
+        struct cbd_m_backend m;
+
+        cbd_backend_encode(&c->configs[b->id], cbd_seed_place(c->seed, CBD_SEED_BACKEND, b->id, 0),
+                           &m);
+        error = cbd_twin_repair(c, (struct cbd_twin){cbd_place_backend(b->id), sizeof(m)}, &m);
+    }
+    if (error == 0)
+        error = cbd_twin_read_state(c, b->id, &b->state, &differ);
+    if (error == 0 && differ) {
+        struct cbd_m_backend_state m;
+
+        cbd_state_encode(&b->state, cbd_seed_place(c->seed, CBD_SEED_STATE, b->id, 0), &m);
+        error = cbd_twin_repair(c, (struct cbd_twin){cbd_place_state(b->id), sizeof(m)}, &m);
+    }
+    for (uint32_t id = 0; id < c->super.geo.segment_count && error == 0; id++) {
+        struct cbd_segment_entry *e = &c->segments[id].entry;
+        struct cbd_m_segment m;
+
+        if (e->owner != b->id + 1)
+            continue;
+        error = cbd_twin_read_segment(c, id, e, &differ);
+        if (error != 0 || !differ)
+            continue;
+        cbd_segment_encode(e, cbd_seed_place(c->seed, CBD_SEED_SEGMENT, id, 0), &m);
+        error = cbd_twin_repair(c, (struct cbd_twin){cbd_place_segment(id), sizeof(m)}, &m);
+    }
+    return error;
+}
+
+static bool before(const struct dirty_segment *a, const struct dirty_segment *b)
+{
+    if (a->stream != b->stream)
+        return a->stream < b->stream;
+    if (a->first != b->first)
+        return a->first < b->first;
+    return a->last != b->last ? a->last < b->last : a->id < b->id;
+}
+
+static void sift(struct dirty_segment *d, uint32_t root, uint32_t n)
+{
+    for (;;) {
+        uint32_t child = 2 * root + 1;
+        struct dirty_segment t;
+
+        if (child >= n)
+            return;
+        if (child + 1 < n && before(&d[child], &d[child + 1]))
+            child++;
+        if (!before(&d[root], &d[child]))
+            return;
+        t = d[root];
+        d[root] = d[child];
+        d[child] = t;
+        root = child;
+    }
+}
+
+/*
+ * Heap sort, no memory needed. Epochs never fall along a stream, so of two of its segments the one
+ * with the lower (first, last) was filled earlier.
+ */
+static void sort_dirty(struct dirty_segment *d, uint32_t n)
+{
+    for (uint32_t i = n / 2; i-- > 0;)
+        sift(d, i, n);
+    for (uint32_t end = n; end > 1; end--) {
+        struct dirty_segment t = d[0];
+
+        d[0] = d[end - 1];
+        d[end - 1] = t;
+        sift(d, 0, end - 1);
+    }
+}
+
+/* The lists for write-back: closed segments in the order they were filled, the open one last. */
+static void build_lists(struct recovery *rec)
+{
+    struct cbd_backend *b = rec->b;
+
+    sort_dirty(rec->dirty, rec->dirty_count);
+    for (uint32_t i = 0; i < rec->dirty_count; i++) {
+        struct cbd_stream *s = &b->streams[rec->dirty[i].stream];
+
+        atomic_store(&s->dirty_epoch, rec->dirty[i].last);
+        if (rec->dirty[i].id != s->segment)
+            cbd_stream_list(b, s, rec->dirty[i].id);
+    }
+    for (uint32_t n = 0; n < b->stream_count; n++)
+        if (b->streams[n].segment != CBD_NO_SEGMENT)
+            cbd_stream_list(b, &b->streams[n], b->streams[n].segment);
+    atomic_store(&b->streams[0].dirty_bytes, rec->stats.recovered_dirty_bytes);
+}
+
+/* 5: above everything that was ever acknowledged and everything that is forgotten. */
+static void begin_counting(struct recovery *rec)
+{
+    struct cbd_backend *b = rec->b;
+    uint64_t order = rec->order_max > b->state.horizon ? rec->order_max : b->state.horizon;
+    uint64_t epoch = rec->epoch_max > b->state.epoch_written ? rec->epoch_max
+                                                             : b->state.epoch_written;
+
+    atomic_store(&b->era, (order >> CBD_ORDER_COUNT_BITS) + 1);
+    atomic_store(&b->epoch, epoch + 1);
+    atomic_store(&b->horizon_next, b->state.horizon);
+}
+
+int cbd_recover(struct cbd_backend *b)
+{
+    struct cbd_cache *c = b->cache;
+    uint32_t count = c->super.geo.segment_count;
+    struct recovery rec = {.b = b};
+    int error = repair_entries(b); /* V1 */
+
+    if (error != 0)
+        return error;
+    rec.dirty = c->env->ops->alloc(c->env, count * sizeof(*rec.dirty));
+    if (rec.dirty == NULL)
+        return CBD_E_NOMEM;
+    for (uint32_t id = 0; id < count && error == 0; id++) {
+        if (c->segments[id].entry.owner != b->id + 1)
+            continue;
+        cbd_segment_seeds(c, id, &c->segments[id]);
+        error = recover_segment(&rec, id);
+    }
+    if (error == 0) {
+        build_lists(&rec);
+        begin_counting(&rec);
+        b->reclaim_stats.recovered_records = rec.stats.recovered_records;
+        b->reclaim_stats.recovered_dirty_bytes = rec.stats.recovered_dirty_bytes;
+        b->reclaim_stats.recovered_suspects = rec.stats.recovered_suspects;
+        error = c->pm->ops->fence(c->pm, CBD_STEP_RECOVER_FENCE); /* V3, V4 */
+    }
+    c->env->ops->free(c->env, rec.dirty, count * sizeof(*rec.dirty));
+    if (error != 0)
+        return error;
+    b->state.flags |= CBD_M_STATE_ATTACHED;
+    b->state.attaches++;
+    return cbd_twin_write_state(c, b->id, &b->state, CBD_TWIN_RECOVER_STATE); /* V5 */
+}

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Streams: each appends records and payload to an open segment of its own.
+ *
+ *   FREE --cbd_stream_room--> OPEN --full: cbd_stream_room--> CLOSED --horizon passes--> FREE
+ *
+ * S1  a stream has one writer at a time: its lock is held from cbd_stream_room to
+ *     cbd_stream_commit;
+ * S2  a segment is given out only under a generation that no copy of its entry ever had, and that
+ *     is durable in both copies before the first payload is stored;
+ * S3  a segment is closed, with its number of records, in both copies before the stream stores
+ *     into the next one: whatever is missing below that number later is damage;
+ * S4  at most one segment of a stream is OPEN on the media.
+ */
+#include <string.h>
+
+#include "engine.h"
+
+void cbd_segment_seeds(const struct cbd_cache *c, uint32_t id, struct cbd_segment *seg)
+{
+    seg->record_seed = cbd_seed_place(c->seed, CBD_SEED_RECORD, id, seg->entry.generation);
+    seg->header_seed = cbd_seed_place(c->seed, CBD_SEED_HEADER, id, seg->entry.generation);
+}
+
+void cbd_segment_make_free(struct cbd_backend *b, uint32_t id)
+{
+    struct cbd_segment *seg = &b->cache->segments[id];
+
+    seg->entry.status = CBD_M_SEGMENT_FREE;
+    seg->records = 0;
+    seg->written = 0;
+    seg->payload_end = 0;
+    seg->listed = false;
+    seg->order_min = UINT64_MAX;
+    seg->order_max = 0;
+    seg->epoch_max = 0;
+    seg->next = b->free_head;
+    b->free_head = id;
+    atomic_fetch_add(&b->free_count, 1);
+}
+
+bool cbd_has_space(void *backend)
+{
+    struct cbd_backend *b = backend;
+
+    return atomic_load(&b->free_count) > 0 || atomic_load(&b->failed) != 0;
+}
+
+/* Where the next payload of this length would lie in an open segment. False: it does not fit. */
+static bool place_payload(const struct cbd_backend *b, const struct cbd_segment *seg, uint64_t addr,
+                          uint64_t len, uint32_t *payload_off)
+{
+    const struct cbd_geometry *geo = &b->cache->super.geo;
+    uint32_t limit = cbd_payload_limit(geo, seg->records + 1);
+    uint32_t header = len != 0 ? cbd_header_bytes(addr, (uint32_t)len) : 0;
+
+    *payload_off = len != 0 ? seg->payload_end + header : 0;
+    return seg->payload_end <= limit && header + len <= limit - seg->payload_end;
+}
+
+/*
+ * The largest part of a payload that fits and ends on an atomic piece, so that P2 holds for the
+ * parts. 0: none.
+ */
+static uint64_t part_that_fits(const struct cbd_backend *b, const struct cbd_segment *seg,
+                               uint64_t addr, uint64_t len, uint32_t *payload_off)
+{
+    uint64_t unit = b->cache->super.geo.atomic_bytes;
+    uint64_t end = (addr + len - 1) / unit * unit;
+
+    if (place_payload(b, seg, addr, len, payload_off))
+        return len;
+    for (; end > addr; end -= unit)
+        if (place_payload(b, seg, addr, end - addr, payload_off))
+            return end - addr;
+    return 0;
+}
+
+/* Appends to the list of segments whose records still have to be written back. */
+void cbd_stream_list(struct cbd_backend *b, struct cbd_stream *s, uint32_t id)
+{
+    struct cbd_segment *segments = b->cache->segments;
+
+    segments[id].next = CBD_NO_SEGMENT;
+    segments[id].listed = true;
+    if (s->wb_head == CBD_NO_SEGMENT)
+        s->wb_head = id;
+    else
+        segments[s->wb_tail].next = id;
+    s->wb_tail = id;
+}
+
+static int close_segment(struct cbd_backend *b, struct cbd_stream *s)
+{
+    struct cbd_segment *seg = &b->cache->segments[s->segment];
+
+    seg->entry.status = CBD_M_SEGMENT_CLOSED;
+    seg->entry.records = seg->records;
+    seg->entry.order_max = seg->order_max;
+    seg->entry.epoch_max = seg->epoch_max;
+    return cbd_twin_write_segment(b->cache, s->segment, &seg->entry, CBD_TWIN_SEGMENT_CLOSE);
+}
+
+static int open_segment(struct cbd_backend *b, struct cbd_stream *s, uint32_t id)
+{
+    struct cbd_segment *seg = &b->cache->segments[id];
+    struct cbd_segment_entry *e = &seg->entry;
+
+    e->status = CBD_M_SEGMENT_OPEN;
+    e->stream = (uint8_t)(s - b->streams);
+    e->generation++; /* S2 */
+    e->records = 0;
+    e->order_max = 0;
+    e->epoch_max = 0;
+    cbd_segment_seeds(b->cache, id, seg);
+    return cbd_twin_write_segment(b->cache, id, e, CBD_TWIN_SEGMENT_OPEN);
+}
+
+/*
+ * Closes the open segment, takes a free one and opens it. The free one is taken first, so that a
+ * stream that must wait keeps what it has. Lock order: the stream's lock is held, table inside.
+ */
+static int next_segment(struct cbd_backend *b, struct cbd_stream *s)
+{
+    struct cbd_cache *c = b->cache;
+    uint32_t id;
+    int error = 0;
+
+    cbd_lock_take(c->env, &b->table_lock);
+    id = b->free_head;
+    if (id != CBD_NO_SEGMENT) {
+        b->free_head = c->segments[id].next;
+        atomic_fetch_sub(&b->free_count, 1);
+        if (s->segment != CBD_NO_SEGMENT)
+            error = close_segment(b, s); /* S3, S4 */
+        if (error == 0)
+            error = open_segment(b, s, id);
+        if (error == 0) {
+            s->segment = id;
+            b->reclaim_stats.segments_opened++;
+            cbd_stream_list(b, s, id);
+            /* An era never outlives a segment: see reclaim.c, R1. */
+            atomic_fetch_add(&b->era, 1);
+        }
+    } else {
+        error = CBD_E_AGAIN;
+    }
+    cbd_lock_drop(&b->table_lock);
+    if (error != 0 && error != CBD_E_AGAIN)
+        atomic_store(&b->failed, error);
+    return error;
+}
+
+/*
+ * Finds room for one record and `*len` bytes of payload; *len may come back shorter. The stream's
+ * lock is held. CBD_E_AGAIN: no free segment.
+ */
+int cbd_stream_room(struct cbd_backend *b, struct cbd_stream *s, uint64_t addr, uint64_t *len,
+                    struct cbd_room *room)
+{
+    for (int attempt = 0; attempt < 2; attempt++) {
+        if (s->segment != CBD_NO_SEGMENT) {
+            const struct cbd_segment *seg = &b->cache->segments[s->segment];
+            uint64_t part = 0;
+
+            if (*len != 0)
+                part = part_that_fits(b, seg, addr, *len, &room->payload_off);
+            if (part != 0 || (*len == 0 && place_payload(b, seg, addr, 0, &room->payload_off))) {
+                *len = part;
+                room->segment = s->segment;
+                room->slot = seg->records;
+                return 0;
+            }
+        }
+        if (attempt == 0) {
+            int error = next_segment(b, s);
+
+            if (error != 0)
+                return error;
+        }
+    }
+    return CBD_E_INVALID; /* a piece is never larger than an empty segment */
+}
+
+/* The record is durable: the next one goes behind it. */
+void cbd_stream_commit(struct cbd_backend *b, struct cbd_stream *s, const struct cbd_room *room,
+                       const struct cbd_record *record)
+{
+    struct cbd_segment *seg = &b->cache->segments[room->segment];
+
+    seg->records = room->slot + 1;
+    if (room->payload_off != 0)
+        seg->payload_end = (uint32_t)(room->payload_off + record->len_bytes + CBD_LINE_BYTES - 1) &
+                           ~(CBD_LINE_BYTES - 1);
+    if (record->order < seg->order_min)
+        seg->order_min = record->order;
+    if (record->order > seg->order_max)
+        seg->order_max = record->order;
+    if (record->epoch > seg->epoch_max)
+        seg->epoch_max = record->epoch;
+    if (record->type == CBD_M_RECORD_WRITE || record->type == CBD_M_RECORD_ZERO) {
+        atomic_store(&s->dirty_epoch, record->epoch);
+        atomic_fetch_add(&s->dirty_records, 1);
+        if (record->type == CBD_M_RECORD_WRITE)
+            atomic_fetch_add(&s->dirty_bytes, record->len_bytes);
+    }
+}
