@@ -154,6 +154,20 @@ static void p1_flush_mode_read_does_not_pin(void **state)
     assert_lost(0, b, SIM_ORACLE_P3, a);
 }
 
+static void flush_mode_crash_undoes_what_a_read_fixed(void **state)
+{
+    (void)state;
+    uint64_t a = write(0, 1);
+    uint64_t b = begin(0, 1);
+    assert_int_equal(read1(0, b), SIM_ORACLE_OK);
+    assert_int_equal(read1(0, a), SIM_ORACLE_VIOLATION);
+    sim_oracle_crash(o);
+    assert_int_equal(sim_oracle_adopt(o, 0, 1, a), SIM_ORACLE_OK);
+    sim_oracle_resume(o);
+    assert_int_equal(read1(0, a), SIM_ORACLE_OK);
+    assert_int_equal(read1(0, b), SIM_ORACLE_VIOLATION);
+}
+
 /* ---- reads and P3 ---- */
 
 static void read_must_return_the_newest(void **state)
@@ -423,6 +437,7 @@ int main(void)
         F(p1_flush_mode_needs_a_flush),
         F(p1_flush_mode_fua_is_durable_alone),
         F(p1_flush_mode_read_does_not_pin),
+        F(flush_mode_crash_undoes_what_a_read_fixed),
         T(read_must_return_the_newest),
         T(read_may_overlap_a_write),
         T(read_of_a_later_write_is_foreign),
