@@ -66,6 +66,9 @@ int cbd_check_report(struct cbd_check *k, const struct cbd_check_finding *findin
         k->out->errors++;
     else
         k->out->infos++;
+    if (finding->segment != CBD_CHECK_NONE && finding->slot == CBD_CHECK_NONE &&
+        finding->problem->code < 3000)
+        k->entries[finding->segment].problem = (uint16_t)finding->problem->code;
     return k->found != NULL ? k->found(k->arg, finding) : 0;
 }
 
@@ -180,14 +183,14 @@ static int allocate(struct cbd_check *k)
     k->cache.configs = env->ops->alloc(env, CBD_BACKENDS * sizeof(*k->cache.configs));
     k->cache.states = env->ops->alloc(env, CBD_BACKENDS * sizeof(*k->cache.states));
     k->cache.segments = env->ops->alloc(env, count * sizeof(*k->cache.segments));
-    k->plan = env->ops->alloc(env, count);
+    k->entries = env->ops->alloc(env, count * sizeof(*k->entries));
     if (k->cache.configs == NULL || k->cache.states == NULL || k->cache.segments == NULL ||
-        k->plan == NULL)
+        k->entries == NULL)
         return CBD_E_NOMEM;
     memset(k->cache.configs, 0, CBD_BACKENDS * sizeof(*k->cache.configs));
     memset(k->cache.states, 0, CBD_BACKENDS * sizeof(*k->cache.states));
     memset(k->cache.segments, 0, count * sizeof(*k->cache.segments));
-    memset(k->plan, CBD_CHECK_ENTRY_SKIP, count);
+    memset(k->entries, 0, count * sizeof(*k->entries));
     return 0;
 }
 
@@ -202,8 +205,8 @@ static void release(struct cbd_check *k)
         env->ops->free(env, k->cache.states, CBD_BACKENDS * sizeof(*k->cache.states));
     if (k->cache.segments != NULL)
         env->ops->free(env, k->cache.segments, count * sizeof(*k->cache.segments));
-    if (k->plan != NULL)
-        env->ops->free(env, k->plan, count);
+    if (k->entries != NULL)
+        env->ops->free(env, k->entries, count * sizeof(*k->entries));
     if (k->orders != NULL)
         env->ops->free(env, k->orders, k->order_cap * sizeof(*k->orders));
     env->ops->free(env, k, sizeof(*k));
@@ -217,9 +220,9 @@ static int run_passes(struct cbd_check *k)
         error = allocate(k);
     if (error == 0)
         error = cbd_check_tables(k);
-    if (error == 0 && (k->flags & CBD_CHECK_SCAN) != 0)
+    if (error == 0 && (k->options.flags & CBD_CHECK_SCAN) != 0)
         error = cbd_check_records(k);
-    if (error == 0 && (k->flags & CBD_CHECK_ORDERS) != 0)
+    if (error == 0 && (k->options.flags & CBD_CHECK_ORDERS) != 0)
         error = cbd_check_orders(k);
     return error;
 }
@@ -238,9 +241,10 @@ int cbd_check_run(struct cbd_pmem *pm, struct cbd_env *env, const struct cbd_che
     k->cache.pm = pm;
     k->cache.env = env;
     k->cache.readonly = true;
-    k->flags = options != NULL ? options->flags
-                               : CBD_CHECK_SCAN | CBD_CHECK_HEADERS | CBD_CHECK_ORDERS;
-    k->progress = options != NULL ? options->progress : NULL;
+    if (options != NULL)
+        k->options = *options;
+    else
+        k->options.flags = CBD_CHECK_SCAN | CBD_CHECK_HEADERS | CBD_CHECK_ORDERS;
     k->found = found;
     k->arg = arg;
     k->out = out;

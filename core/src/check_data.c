@@ -82,7 +82,7 @@ int cbd_check_header(struct cbd_check *k, uint32_t segment, uint32_t slot,
     len = cbd_header_bytes(r->addr_bytes, (uint32_t)r->len_bytes);
     p.m = (const struct cbd_m_header *)(const void *)(p.bytes + len) - 1;
     if (pm->ops->read(pm, base - len, p.bytes, len) == 0 && agrees(k, &p, segment, slot, r)) {
-        if ((k->flags & CBD_CHECK_DATA) == 0 || !cbd_checksums(&k->cache))
+        if ((k->options.flags & CBD_CHECK_DATA) == 0 || !cbd_checksums(&k->cache))
             return 0;
         return check_blocks(k, &p, segment, slot, r, dirty);
     }

@@ -6,11 +6,17 @@
 #include "cbd/check.h"
 #include "engine.h"
 
+enum cbd_check_plan {
+    CBD_CHECK_PLAN_SKIP, /* holds no live record */
+    CBD_CHECK_PLAN_LOST, /* no valid entry */
+    CBD_CHECK_PLAN_SCAN,
+};
+
 /* Of one segment, beside what struct cbd_segment holds. */
-enum cbd_check_entry {
-    CBD_CHECK_ENTRY_LOST,
-    CBD_CHECK_ENTRY_SKIP, /* holds no live record */
-    CBD_CHECK_ENTRY_SCAN,
+struct cbd_check_entry {
+    uint8_t plan;     /* enum cbd_check_plan */
+    uint8_t copy;     /* the one that counts */
+    uint16_t problem; /* code of the last finding about the entry, 0: none */
 };
 
 /* A write or zero record, for the pass over orders. */
@@ -26,13 +32,12 @@ struct cbd_check_order {
 
 struct cbd_check {
     struct cbd_cache cache; /* what scan.c needs; never handed out */
-    unsigned flags;
-    int (*progress)(void *arg, uint64_t done, uint64_t total);
+    struct cbd_check_options options;
     int (*found)(void *arg, const struct cbd_check_finding *finding);
     void *arg;
     struct cbd_check_summary *out;
 
-    uint8_t *plan; /* enum cbd_check_entry for each segment */
+    struct cbd_check_entry *entries; /* for each segment */
     bool config_valid[CBD_BACKENDS];
     bool state_valid[CBD_BACKENDS];
     uint32_t owned[CBD_BACKENDS];

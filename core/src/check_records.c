@@ -10,6 +10,8 @@ struct segment_walk {
     uint64_t epoch;       /* of the last dirty type of record */
     uint64_t order_max;
     uint64_t epoch_max;
+    uint64_t live_bytes;
+    uint64_t dirty_bytes;
 };
 
 static struct cbd_check_finding at_record(const struct segment_walk *w, uint32_t slot,
@@ -97,16 +99,30 @@ static void count(struct segment_walk *w, const struct cbd_record *r, bool dirty
 {
     struct cbd_check_backend *out = &w->k->out->backends[w->backend];
 
+    bool zero = r->type == CBD_M_RECORD_ZERO;
+
     out->records++;
-    if (r->type != CBD_M_RECORD_ZERO)
-        out->live_bytes += r->len_bytes;
+    w->live_bytes += zero ? 0 : r->len_bytes;
     if (!dirty)
         return;
     out->dirty_records++;
-    if (r->type == CBD_M_RECORD_ZERO)
-        out->dirty_zero_bytes += r->len_bytes;
-    else
-        out->dirty_bytes += r->len_bytes;
+    w->dirty_bytes += zero ? 0 : r->len_bytes;
+    out->dirty_zero_bytes += zero ? r->len_bytes : 0;
+}
+
+static void show_record(const struct segment_walk *w, uint32_t slot, bool live, bool dirty)
+{
+    struct cbd_check_record view = {
+        .segment = w->id,
+        .slot = slot,
+        .backend = w->backend,
+        .off_bytes = cbd_check_slot_off(w->k, w->id, slot),
+        .live = live,
+        .dirty = dirty,
+    };
+
+    if (w->k->options.record != NULL)
+        w->k->options.record(w->k->arg, &view);
 }
 
 static int check_record(void *arg, uint32_t slot, const struct cbd_record *r)
@@ -115,8 +131,11 @@ static int check_record(void *arg, uint32_t slot, const struct cbd_record *r)
     struct cbd_check *k = w->k;
     bool dirty = cbd_check_dirty(k, w->backend, r);
     bool payload = r->type == CBD_M_RECORD_WRITE || r->type == CBD_M_RECORD_FILL;
+    bool live = r->type != CBD_M_RECORD_VOID &&
+                (dirty || r->order >= k->cache.states[w->backend].horizon);
     int stop;
 
+    show_record(w, slot, live, dirty);
     if (r->type == CBD_M_RECORD_VOID)
         return 0;
     stop = check_range(w, slot, r);
@@ -124,12 +143,12 @@ static int check_record(void *arg, uint32_t slot, const struct cbd_record *r)
         stop = check_age(w, slot, r, dirty);
     if (stop == 0 && payload)
         stop = check_payload_place(w, slot, r);
-    if (stop != 0 || (r->order < k->cache.states[w->backend].horizon && !dirty))
+    if (stop != 0 || !live)
         return stop;
     count(w, r, dirty);
-    if (payload && (k->flags & (CBD_CHECK_HEADERS | CBD_CHECK_DATA)) != 0)
+    if (payload && (k->options.flags & (CBD_CHECK_HEADERS | CBD_CHECK_DATA)) != 0)
         stop = cbd_check_header(k, w->id, slot, r, dirty);
-    if (stop == 0 && r->type != CBD_M_RECORD_FILL && (k->flags & CBD_CHECK_ORDERS) != 0)
+    if (stop == 0 && r->type != CBD_M_RECORD_FILL && (k->options.flags & CBD_CHECK_ORDERS) != 0)
         stop = cbd_check_order_add(k, w->id, slot, r);
     return stop;
 }
@@ -203,6 +222,37 @@ static int check_limit(const struct segment_walk *w, const struct cbd_scan *scan
     return cbd_check_report(w->k, &f);
 }
 
+/* What the entry says, and what the scan of its records has seen, if there was one. */
+static void show_segment(struct cbd_check *k, uint32_t id, const struct segment_walk *w,
+                         const struct cbd_scan *scan)
+{
+    const struct cbd_check_entry *entry = &k->entries[id];
+    const struct cbd_segment_entry *e = &k->cache.segments[id].entry;
+    const struct cbd_geometry *geo = &k->cache.super.geo;
+    struct cbd_check_segment view = {
+        .id = id,
+        .problem = cbd_problem_find(entry->problem),
+        .entry_off_bytes = (entry->copy == 1 ? geo->table_b_off : geo->table_a_off) +
+                           cbd_place_segment(id),
+        .entry_valid = entry->plan != CBD_CHECK_PLAN_LOST,
+        .backend = e->owner != 0 ? e->owner - 1u : CBD_CHECK_NONE,
+        .status = e->status,
+        .stream = e->stream,
+        .generation = e->generation,
+    };
+
+    if (scan != NULL) {
+        view.scanned = true;
+        view.suspect = scan->suspect;
+        view.records = scan->records;
+        view.damaged = scan->damaged;
+        view.live_bytes = w->live_bytes;
+        view.dirty_bytes = w->dirty_bytes;
+    }
+    if (k->options.segment != NULL)
+        k->options.segment(k->arg, &view);
+}
+
 static int check_segment(struct cbd_check *k, uint32_t id)
 {
     const struct cbd_segment_entry *e = &k->cache.segments[id].entry;
@@ -211,19 +261,22 @@ static int check_segment(struct cbd_check *k, uint32_t id)
     struct cbd_scan scan;
     int stop = cbd_scan_segment(&k->cache, id, &scan, check_record, &w);
 
+    k->out->backends[w.backend].live_bytes += w.live_bytes;
+    k->out->backends[w.backend].dirty_bytes += w.dirty_bytes;
     if (stop == 0)
         stop = check_limit(&w, &scan);
     if (stop == 0 && scan.suspect)
         stop = check_suspect(&w, &scan);
     if (stop == 0 && open && !scan.suspect && k->out->backends[w.backend].unclean)
         stop = cbd_check_unfinished(k, id, &scan);
-    if (stop != 0)
-        return stop;
-    if (scan.damaged != 0) {
-        k->out->records_damaged += scan.damaged;
-        return cbd_check_damage(k, id, &scan);
-    }
-    return open ? 0 : check_closed(&w);
+    if (stop == 0 && scan.damaged != 0)
+        stop = cbd_check_damage(k, id, &scan);
+    else if (stop == 0 && !open)
+        stop = check_closed(&w);
+    k->out->records_damaged += scan.damaged;
+    if (stop == 0)
+        show_segment(k, id, &w, &scan);
+    return stop;
 }
 
 /* Dirty data means that the last detach was not a clean one. */
@@ -248,10 +301,12 @@ int cbd_check_records(struct cbd_check *k)
     int stop = 0;
 
     for (uint32_t id = 0; id < k->cache.super.geo.segment_count && stop == 0; id++) {
-        if (k->plan[id] != CBD_CHECK_ENTRY_SCAN)
+        if (k->entries[id].plan != CBD_CHECK_PLAN_SCAN) {
+            show_segment(k, id, NULL, NULL);
             continue;
-        if (k->progress != NULL)
-            stop = k->progress(k->arg, done, total);
+        }
+        if (k->options.progress != NULL)
+            stop = k->options.progress(k->arg, done, total);
         if (stop == 0)
             stop = check_segment(k, id);
         done++;

@@ -156,10 +156,11 @@ static int check_entry(struct cbd_check *k, uint32_t id)
     }
     stop = judge(k, &t, &pick);
     if (pick < 0) {
-        k->plan[id] = CBD_CHECK_ENTRY_LOST;
+        k->entries[id].plan = CBD_CHECK_PLAN_LOST;
         k->entries_lost = true;
         return stop;
     }
+    k->entries[id].copy = (uint8_t)pick;
     k->cache.segments[id].entry = d[pick];
     cbd_segment_seeds(&k->cache, id, &k->cache.segments[id]);
     return stop;
@@ -226,7 +227,7 @@ static int plan_segment(struct cbd_check *k, uint32_t id, uint32_t owner)
         k->out->segments_free++;
         return 0;
     }
-    k->plan[id] = CBD_CHECK_ENTRY_SCAN;
+    k->entries[id].plan = CBD_CHECK_PLAN_SCAN;
     if (e->stream >= streams)
         stop = report_entry(k, id, CBD_PROBLEM_STREAM, e->stream, streams - 1);
     if (e->status == CBD_M_SEGMENT_CLOSED) {
@@ -246,7 +247,7 @@ static int check_segment(struct cbd_check *k, uint32_t id)
     uint64_t floor = k->cache.super.generation_floor;
     int stop = 0;
 
-    if (k->plan[id] == CBD_CHECK_ENTRY_LOST)
+    if (k->entries[id].plan == CBD_CHECK_PLAN_LOST)
         return 0;
     if (e->generation < floor)
         stop = report_entry(k, id, CBD_PROBLEM_GENERATION, e->generation, floor);

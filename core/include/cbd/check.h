@@ -69,10 +69,42 @@ enum cbd_check_flags {
     CBD_CHECK_DATA = 1 << 3,    /* with SCAN: data of live records against its checksums */
 };
 
+/* One record that was scanned, damaged ones left out. */
+struct cbd_check_record {
+    uint32_t segment;
+    uint32_t slot;
+    uint32_t backend;
+    uint64_t off_bytes; /* of the struct cbd_m_record on the media */
+    bool live;          /* not forgotten */
+    bool dirty;         /* not written back */
+};
+
+/* One segment, after its records. */
+struct cbd_check_segment {
+    uint32_t id;
+    const struct cbd_problem *problem; /* with its entry, or NULL; static */
+    uint64_t entry_off_bytes;          /* of the copy that counts; if both are bad, of the first */
+    bool entry_valid;                  /* else all that follows is 0 */
+    uint32_t backend;                  /* or CBD_CHECK_NONE */
+    uint8_t status;                    /* enum cbd_m_segment_status */
+    uint8_t stream;
+    uint64_t generation;
+    bool scanned; /* may hold live records; else all that follows is 0 */
+    bool suspect; /* the last record is an unfinished write */
+    uint32_t records;
+    uint32_t damaged; /* of these */
+    uint64_t live_bytes;
+    uint64_t dirty_bytes;
+};
+
+/* Everything but flags may be NULL. All callbacks get the argument of cbd_check_run(). */
 struct cbd_check_options {
     unsigned flags;
-    /* Called between segments, done <= total; may be NULL. Not 0: ends the check. */
+    /* Called between segments, done <= total. Not 0: ends the check. */
     int (*progress)(void *arg, uint64_t done, uint64_t total);
+    /* With SCAN: what a dump shows. Segments in order, each after its records. */
+    void (*record)(void *arg, const struct cbd_check_record *record);
+    void (*segment)(void *arg, const struct cbd_check_segment *segment);
 };
 
 /* Of one backend; counts of records need CBD_CHECK_SCAN. */
