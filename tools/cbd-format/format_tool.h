@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the files of cbd-format share. */
+#ifndef CBD_FORMAT_TOOL_H
+#define CBD_FORMAT_TOOL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cbd/format.h"
+#include "tool_device.h"
+
+struct arguments {
+    const char *path;
+    uint64_t create_bytes;  /* 0: the device exists */
+    uint32_t segment_bytes; /* 0: chosen by size */
+    const char *label;      /* or NULL */
+    const char *uuid;       /* or NULL: random */
+    bool no_data_checksum, dry_run, force, discard_dirty, json;
+    bool reproducible; /* uuid and time are given */
+};
+
+/*
+ * found.c: looks at what is on the device and decides whether it may be overwritten. 0, or the
+ * exit code after the reason was printed.
+ */
+int format_may_overwrite(const struct arguments *a, const struct cbd_tool_device *device)
+    CBD_MUST_CHECK;
+
+/*
+ * prepare.c: makes sure that every byte that format stores has its space on the file system, and
+ * with `wipe` that every byte of the device is zero. 0, or the exit code after the message.
+ */
+int format_prepare(const struct arguments *a, const struct cbd_tool_device *device,
+                   const struct cbd_geometry *geo, bool wipe) CBD_MUST_CHECK;
+
+/* show.c: the plan or the result. 0, or the exit code: standard output is gone. */
+int format_show(const struct arguments *a, const struct cbd_format_options *options,
+                const struct cbd_geometry *geo, const char *advice) CBD_MUST_CHECK;
+
+#endif
