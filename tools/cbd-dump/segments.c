@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Segments and records, as the check walks over them.
+ *
+ * A bar shows what a segment holds: '#' dirty, '=' clean, '.' free or forgotten; 20 cells.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "dump.h"
+#include "tool_json.h"
+
+#define BAR_CELLS 20u
+
+/* Not a single dirty byte is rounded away. */
+static void make_bar(uint64_t live, uint64_t dirty, uint64_t whole, char bar[BAR_CELLS + 1])
+{
+    uint64_t full = (live * BAR_CELLS + whole - 1) / whole;
+    uint64_t hash = (dirty * BAR_CELLS + whole - 1) / whole;
+
+    for (uint32_t i = 0; i < BAR_CELLS; i++)
+        bar[i] = i < hash ? '#' : i < full ? '=' : '.';
+    bar[BAR_CELLS] = '\0';
+}
+
+static void text_segment(struct dump *d, const struct cbd_check_segment *s)
+{
+    char bar[BAR_CELLS + 1], owner[32] = "-";
+
+    if (!d->heading)
+        printf("segment  owner status stream generation  records  live        dirty       "
+               "#dirty =clean .free\n");
+    d->heading = true;
+    if (!s->entry_valid) {
+        printf("%7" PRIu32 "  ***DAMAGED*** %s\n", s->id, s->problem->sentence);
+        return;
+    }
+    make_bar(s->live_bytes, s->dirty_bytes, d->summary->super.geo.segment_bytes, bar);
+    if (s->backend != CBD_CHECK_NONE)
+        snprintf(owner, sizeof(owner), "%" PRIu32, s->backend);
+    printf("%7" PRIu32 "  %5s %-6s %6u %10" PRIu64 " %8" PRIu32 "  %-11" PRIu64 " %-11" PRIu64
+           " [%s]",
+           s->id, owner, dump_word(DUMP_STATUS, s->status), (unsigned)s->stream, s->generation,
+           s->records, s->live_bytes, s->dirty_bytes, bar);
+    if (s->damaged != 0)
+        printf("  ***DAMAGED*** %" PRIu32 " records", s->damaged);
+    if (s->suspect)
+        printf("  unfinished write");
+    if (s->problem != NULL)
+        printf("  %s%s", s->problem->severity == CBD_CHECK_ERROR ? "***DAMAGED*** " : "",
+               s->problem->sentence);
+    printf("\n");
+}
+
+static void json_segment(struct dump *d, const struct cbd_check_segment *s)
+{
+    struct cbd_pmem *pm = d->device.pm;
+    uint8_t bytes[sizeof(struct cbd_m_segment)];
+    json_t *o = cbd_tool_json_append_object(d->json_segments);
+
+    cbd_tool_json_u64(o, "id", s->id);
+    cbd_tool_json_u64(o, "entry_offset_bytes", s->entry_off_bytes);
+    if (s->problem != NULL) {
+        cbd_tool_json_u64(o, "problem", s->problem->code);
+        cbd_tool_json_text(o, "sentence", s->problem->sentence);
+    }
+    if (pm->ops->read(pm, s->entry_off_bytes, bytes, sizeof(bytes)) == 0)
+        dump_fields_json(&dump_segment, bytes, o);
+    cbd_tool_json_bool(o, "scanned", s->scanned);
+    if (!s->scanned)
+        return;
+    cbd_tool_json_u64(o, "slots_used", s->records);
+    cbd_tool_json_u64(o, "slots_damaged", s->damaged);
+    cbd_tool_json_bool(o, "unfinished", s->suspect);
+    cbd_tool_json_u64(o, "live_bytes", s->live_bytes);
+    cbd_tool_json_u64(o, "dirty_bytes", s->dirty_bytes);
+}
+
+void dump_segment_found(void *arg, const struct cbd_check_segment *segment)
+{
+    struct dump *d = arg;
+
+    if (!d->segments)
+        return;
+    if (d->document != NULL)
+        json_segment(d, segment);
+    else
+        text_segment(d, segment);
+}
+
+void dump_record_found(void *arg, const struct cbd_check_record *r)
+{
+    struct dump *d = arg;
+    struct cbd_pmem *pm = d->device.pm;
+    uint8_t bytes[sizeof(struct cbd_m_record)];
+    const char *state = r->dirty ? "dirty" : r->live ? "clean" : "forgotten";
+
+    if (!d->keys || pm->ops->read(pm, r->off_bytes, bytes, sizeof(bytes)) != 0)
+        return;
+    if (d->document == NULL) {
+        printf("record %" PRIu32 ".%" PRIu32 " backend=%" PRIu32 " %s", r->segment, r->slot,
+               r->backend, state);
+        dump_fields_line(&dump_record, bytes);
+        printf("\n");
+    } else if (json_array_size(d->json_keys) < DUMP_JSON_KEYS_MAX) {
+        json_t *o = cbd_tool_json_append_object(d->json_keys);
+
+        cbd_tool_json_u64(o, "segment", r->segment);
+        cbd_tool_json_u64(o, "slot", r->slot);
+        cbd_tool_json_u64(o, "backend", r->backend);
+        cbd_tool_json_u64(o, "offset_bytes", r->off_bytes);
+        cbd_tool_json_text(o, "state", state);
+        dump_fields_json(&dump_record, bytes, o);
+    }
+}
+
+/* The tables are shown later, with what was noted here. */
+static bool note_table(struct dump *d, const struct cbd_check_finding *f)
+{
+    uint32_t first = f->copy == 1 ? 1 : 0;
+    uint32_t last = f->copy == 0 ? 0 : 1; /* no copy named: both */
+    bool state = strcmp(f->what, "backend state") == 0;
+
+    if (f->problem->code < 2000) {
+        if (f->copy < CBD_SUPER_COPIES)
+            d->super_problem[f->copy] = f->problem;
+        return true;
+    }
+    if (f->segment != CBD_CHECK_NONE || f->backend >= CBD_BACKENDS ||
+        f->problem->code > CBD_PROBLEM_COPY_MEDIA)
+        return false;
+    for (uint32_t copy = first; copy <= last; copy++)
+        (state ? d->state_problem : d->backend_problem)[f->backend][copy] = f->problem;
+    return true;
+}
+
+int dump_finding(void *arg, const struct cbd_check_finding *f)
+{
+    struct dump *d = arg;
+
+    if (note_table(d, f) || f->problem->code < 3000 || !d->keys)
+        return 0;
+    if (d->document == NULL) {
+        printf("***%s*** %s %" PRIu32 ".%" PRIu32 ": %s",
+               f->problem->severity == CBD_CHECK_ERROR ? "DAMAGED" : "NOTE", f->what, f->segment,
+               f->slot == CBD_CHECK_NONE ? 0 : f->slot, f->problem->sentence);
+        if (f->range_known)
+            printf(": backend %" PRIu32 " bytes %" PRIu64 "..%" PRIu64, f->backend, f->addr_bytes,
+                   f->addr_bytes + f->len_bytes - 1);
+        printf("\n");
+    } else if (json_array_size(d->json_damage) < DUMP_JSON_KEYS_MAX) {
+        json_t *o = cbd_tool_json_append_object(d->json_damage);
+
+        cbd_tool_json_u64(o, "problem", f->problem->code);
+        cbd_tool_json_text(o, "sentence", f->problem->sentence);
+        if (f->segment != CBD_CHECK_NONE)
+            cbd_tool_json_u64(o, "segment", f->segment);
+        if (f->slot != CBD_CHECK_NONE)
+            cbd_tool_json_u64(o, "slot", f->slot);
+    }
+    return 0;
+}
