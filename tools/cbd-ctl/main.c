@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* cbd-ctl: backends of a cache, and saving what is dirty. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctl.h"
+#include "tool_exit.h"
+#include "tool_options.h"
+#include "tool_size.h"
+
+enum { KEY_BACKING = 256, KEY_CACHE_SIZE, KEY_STREAMS, KEY_BLOCK, KEY_DISCARD, KEY_JSON };
+
+static const struct cbd_tool_option options[] = {
+    {KEY_BACKING, "backing", "PATH", "add, writeback: the disk, a block device or a file"},
+    {KEY_CACHE_SIZE, "cache-size", "SIZE", "add: its share of the cache"},
+    {KEY_STREAMS, "streams", "N", "add: writers that append side by side, 1 to 16\n"
+                                  "(default: 4, fewer on a small share)"},
+    {KEY_BLOCK, "logical-block", "N", "add: for a disk that is a file, 512 to 4096 (default: 512)"},
+    {KEY_DISCARD, "discard-dirty", NULL, "remove: lose what is not on the disk yet"},
+    {KEY_JSON, "json", NULL, "list, stat: one JSON document on standard output"},
+};
+
+static const struct cbd_tool_usage usage = {
+    .program = "cbd-ctl",
+    .synopsis = "[OPTIONS] DEVICE COMMAND [NAME]",
+    .summary = "Manages a CBD cache that is not being served. Commands:\n"
+               "  backend add NAME --backing PATH --cache-size SIZE   give a disk a share\n"
+               "  backend list                                        show all\n"
+               "  backend remove NAME                                 take the share back\n"
+               "  writeback [NAME]    write dirty data of one or all backends to their disks\n"
+               "  stat                what is cached and what is dirty",
+    .options = options,
+    .option_count = sizeof(options) / sizeof(options[0]),
+    .operands_min = 2,
+    .operands_max = 4,
+    .footer = "Sizes are bytes, or have the suffix K, M, G or T.\n"
+              "Exit codes: 0 done, 4 done and the cache has problems, 8 not done, 16 wrong usage.",
+};
+
+#define BIT(key) (1u << ((key) - KEY_BACKING))
+
+struct command {
+    const char *group; /* or NULL */
+    const char *word;
+    int names_min, names_max;
+    unsigned allowed, needed; /* options */
+    int (*run)(const struct ctl *ctl);
+};
+
+static const struct command commands[] = {
+    {"backend", "add", 1, 1,
+     BIT(KEY_BACKING) | BIT(KEY_CACHE_SIZE) | BIT(KEY_STREAMS) | BIT(KEY_BLOCK),
+     BIT(KEY_BACKING) | BIT(KEY_CACHE_SIZE), ctl_add},
+    {"backend", "list", 0, 0, BIT(KEY_JSON), 0, ctl_list},
+    {"backend", "remove", 1, 1, BIT(KEY_DISCARD), 0, ctl_remove},
+    {NULL, "writeback", 0, 1, BIT(KEY_BACKING), 0, ctl_writeback},
+    {NULL, "stat", 0, 0, BIT(KEY_JSON), 0, ctl_stat},
+};
+
+#define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
+
+static int take_number(const struct cbd_tool_parser *parser, struct ctl *ctl)
+{
+    char why[256];
+    uint64_t value = 0;
+    int error;
+
+    if (parser->key == KEY_STREAMS)
+        error = cbd_tool_parse_number("--streams", parser->argument, 1, CBD_STREAMS_MAX, &value,
+                                      why, sizeof(why));
+    else
+        error = cbd_tool_parse_size(parser->key == KEY_BLOCK ? "--logical-block" : "--cache-size",
+                                    parser->argument, &value, why, sizeof(why));
+    if (error != 0)
+        return cbd_tool_usage_error(&usage, "%s", why);
+    if (parser->key == KEY_BLOCK &&
+        (value < 512 || value > CBD_BLOCK_BYTES || (value & (value - 1)) != 0))
+        return cbd_tool_usage_error(&usage, "--logical-block: got %s, limit 512, 1024, 2048, 4096",
+                                    parser->argument);
+    if (parser->key == KEY_STREAMS)
+        ctl->streams = (uint32_t)value;
+    else if (parser->key == KEY_BLOCK)
+        ctl->logical_block = (uint32_t)value;
+    else
+        ctl->cache_bytes = value;
+    return 0;
+}
+
+static int take_option(const struct cbd_tool_parser *parser, struct ctl *ctl)
+{
+    switch (parser->key) {
+    case KEY_BACKING:
+        ctl->backing = parser->argument;
+        return 0;
+    case KEY_DISCARD:
+        ctl->discard_dirty = true;
+        return 0;
+    case KEY_JSON:
+        ctl->json = true;
+        return 0;
+    default:
+        return take_number(parser, ctl);
+    }
+}
+
+static const char *option_name(unsigned bits)
+{
+    for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+        if ((bits & BIT(options[i].key)) != 0)
+            return options[i].name;
+    return "";
+}
+
+/* The command that the operands behind the device name, and whether the options go with it. */
+static int find_command(const struct cbd_tool_parser *parser, unsigned given, struct ctl *ctl,
+                        const struct command **command)
+{
+    char **word = parser->operands + 1;
+    int left = parser->operand_count - 1;
+
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        const struct command *c = &commands[i];
+        int words = c->group != NULL ? 2 : 1;
+
+        if (left < words || (c->group != NULL && strcmp(word[0], c->group) != 0) ||
+            strcmp(word[words - 1], c->word) != 0)
+            continue;
+        if (left - words < c->names_min || left - words > c->names_max)
+            return cbd_tool_usage_error(&usage, "%s: got %d names, limit %d..%d", c->word,
+                                        left - words, c->names_min, c->names_max);
+        if ((given & ~c->allowed) != 0)
+            return cbd_tool_usage_error(&usage, "%s: does not take --%s", c->word,
+                                        option_name(given & ~c->allowed));
+        if ((c->needed & ~given) != 0)
+            return cbd_tool_usage_error(&usage, "%s: needs --%s", c->word,
+                                        option_name(c->needed & ~given));
+        ctl->name = left > words ? word[words] : NULL;
+        *command = c;
+        return 0;
+    }
+    return cbd_tool_usage_error(&usage, "unknown command '%s%s%s'", word[0], left > 1 ? " " : "",
+                                left > 1 ? word[1] : "");
+}
+
+int main(int argc, char **argv)
+{
+    const struct command *command = NULL;
+    struct cbd_tool_parser parser;
+    enum cbd_tool_next next;
+    struct ctl ctl = {0};
+    unsigned given = 0;
+    int code;
+
+    cbd_tool_options_begin(&parser, &usage, argc, argv);
+    while ((next = cbd_tool_options_next(&parser)) == CBD_TOOL_OPTION) {
+        given |= BIT(parser.key);
+        code = take_option(&parser, &ctl);
+        if (code != 0)
+            return code;
+    }
+    if (next == CBD_TOOL_EXIT)
+        return parser.exit_code;
+    ctl.path = parser.operands[0];
+    code = find_command(&parser, given, &ctl, &command);
+    if (code == 0 && ctl.name != NULL &&
+        (ctl.name[0] == '\0' || strlen(ctl.name) > CBD_BACKEND_NAME_BYTES))
+        code = cbd_tool_usage_error(&usage, "NAME: got %zu bytes, limit 1..%u", strlen(ctl.name),
+                                    CBD_BACKEND_NAME_BYTES);
+    if (code == 0 && ctl.backing != NULL && ctl.name == NULL)
+        code = cbd_tool_usage_error(&usage, "writeback: --backing needs a NAME");
+    return code != 0 ? code : command->run(&ctl);
+}

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* cbd-ctl writeback: attaches backends, writes everything dirty to their disks, detaches. */
+#include <stdio.h>
+
+#include "cbd/shim/disk.h"
+#include "ctl.h"
+#include "tool_exit.h"
+#include "tool_message.h"
+#include "tool_progress.h"
+#include "tool_size.h"
+
+/* Steps until nothing is left to do, and shows how far it is. The disk completes in submit(). */
+static int drain(struct cbd_backend *b, uint64_t *written_bytes)
+{
+    struct cbd_tool_progress progress;
+    struct cbd_stats stats;
+    uint64_t total;
+    int did;
+
+    cbd_backend_stats(b, &stats);
+    total = stats.dirty_bytes;
+    cbd_tool_progress_open(&progress, -1);
+    cbd_tool_progress_begin(&progress, "writing back", total);
+    cbd_backend_drain(b, true);
+    while ((did = cbd_backend_step(b, CBD_WORK_WRITEBACK)) > 0) {
+        cbd_backend_stats(b, &stats);
+        cbd_tool_progress_update(&progress, total - stats.dirty_bytes);
+    }
+    cbd_tool_progress_end(&progress);
+    cbd_backend_stats(b, &stats);
+    *written_bytes = stats.writeback_bytes;
+    return did;
+}
+
+static int write_back(const struct ctl *ctl, struct cbd_cache *cache,
+                      const struct cbd_backend_info *info, struct cbd_disk *disk)
+{
+    char size[CBD_TOOL_SIZE_TEXT_BYTES];
+    struct cbd_backend *b;
+    uint64_t written_bytes = 0;
+    const char *what = "cannot be attached";
+    int error = cbd_backend_attach(cache, info->id, disk, NULL, &b);
+
+    if (error == 0) {
+        what = "not all was written back";
+        error = drain(b, &written_bytes);
+        if (error == 0)
+            error = cbd_backend_detach(b);
+        if (error != 0)
+            cbd_backend_abandon(b);
+    }
+    if (error != 0) {
+        cbd_tool_error(ctl->path, "backend '%s': %s: %s", info->name, what,
+                       cbd_error_sentence(error));
+        return CBD_EXIT_OPERATIONAL;
+    }
+    printf("%s: backend '%s': %s written to its disk, nothing is dirty\n", ctl->path, info->name,
+           cbd_tool_size_human(written_bytes, size));
+    return 0;
+}
+
+static int one(const struct ctl *ctl, struct cbd_cache *cache, uint32_t id)
+{
+    struct cbd_backend_info info;
+    const char *path;
+    struct cbd_disk *disk;
+    int code;
+
+    if (!cbd_backend_info(cache, id, &info))
+        return 0;
+    cbd_tool_clean_text(info.name);
+    path = ctl->backing != NULL ? ctl->backing : info.path;
+    if (path[0] == '\0') {
+        cbd_tool_error(ctl->path, "backend '%s': its backing device is not known (--backing)",
+                       info.name);
+        return CBD_EXIT_OPERATIONAL;
+    }
+    code = ctl_open_disk(path, info.logical_block_bytes, &disk);
+    if (code != 0)
+        return code;
+    code = write_back(ctl, cache, &info, disk);
+    cbd_shim_disk_close(disk);
+    return code;
+}
+
+/* All backends, or ctl->name. One that fails does not keep the others from being saved. */
+int ctl_writeback(const struct ctl *ctl)
+{
+    struct cbd_tool_device device;
+    struct cbd_cache *cache;
+    uint32_t first = 0, last = CBD_BACKENDS - 1;
+    int code = ctl_open(ctl, false, &device, &cache);
+
+    if (code != 0)
+        return code;
+    if (ctl->name != NULL) {
+        code = ctl_lookup(ctl, cache, &first);
+        last = first;
+    }
+    for (uint32_t id = first; id <= last && (code == 0 || ctl->name == NULL); id++)
+        code |= one(ctl, cache, id);
+    ctl_close(&device, cache);
+    return code;
+}
