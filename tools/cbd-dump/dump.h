@@ -19,6 +19,7 @@ struct dump {
     json_t *json_keys;
     json_t *json_damage;  /* what --keys and --segments find beside entries */
     bool heading;         /* of the segments was printed */
+    uint32_t run_first, run_count, run_backend; /* segments that share the next line */
     struct cbd_check_summary *summary;
     /* what is wrong with the superblocks and the copies of entries, from the check; NULL: nothing */
     const struct cbd_problem *super_problem[CBD_SUPER_COPIES];
@@ -26,7 +27,7 @@ struct dump {
     const struct cbd_problem *state_problem[CBD_BACKENDS][2];
 };
 
-/* Records without JSON are printed as they come; a JSON document holds at most this many. */
+/* Text is printed as it comes; a JSON document holds at most this many. */
 #define DUMP_JSON_KEYS_MAX 1000000u
 
 /* tables.c */
@@ -36,6 +37,9 @@ void dump_backends(struct dump *d);
 /* segments.c: callbacks of the check */
 void dump_record_found(void *arg, const struct cbd_check_record *record);
 void dump_segment_found(void *arg, const struct cbd_check_segment *segment);
+
+/* Prints the line that dull segments at the end share. */
+void dump_end_segments(struct dump *d);
 int dump_finding(void *arg, const struct cbd_check_finding *finding);
 
 #endif

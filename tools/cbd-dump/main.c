@@ -98,6 +98,7 @@ static int show(struct dump *d)
         dump_backends(d);
     if (error == 0 && (d->segments || d->keys))
         error = cbd_check_run(d->device.pm, d->device.env, &all, dump_finding, d, d->summary);
+    dump_end_segments(d);
     if (error == 0)
         return d->summary->errors != 0 ? CBD_EXIT_LEFT : CBD_EXIT_CLEAN;
     cbd_tool_error_code(d->path, "superblock", error);

@@ -3,6 +3,7 @@
  * Segments and records, as the check walks over them.
  *
  * A bar shows what a segment holds: '#' dirty, '=' clean, '.' free or forgotten; 20 cells.
+ * Neighbours of which there is nothing to tell share one line.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -24,25 +25,62 @@ static void make_bar(uint64_t live, uint64_t dirty, uint64_t whole, char bar[BAR
     bar[BAR_CELLS] = '\0';
 }
 
+static void print_owner(uint32_t first, uint32_t last, uint32_t backend)
+{
+    char ids[32], owner[16] = "-";
+
+    if (first == last)
+        snprintf(ids, sizeof(ids), "%" PRIu32, first);
+    else
+        snprintf(ids, sizeof(ids), "%" PRIu32 "-%" PRIu32, first, last);
+    if (backend != CBD_CHECK_NONE)
+        snprintf(owner, sizeof(owner), "%" PRIu32, backend);
+    printf("%15s %5s", ids, owner);
+}
+
+void dump_end_segments(struct dump *d)
+{
+    if (d->run_count == 0)
+        return;
+    print_owner(d->run_first, d->run_first + d->run_count - 1, d->run_backend);
+    printf(" free or forgotten\n");
+    d->run_count = 0;
+}
+
+/* Whether the segment went into the run of those of which there is nothing to tell. */
+static bool joins_run(struct dump *d, const struct cbd_check_segment *s)
+{
+    bool dull = s->entry_valid && !s->scanned && s->problem == NULL;
+
+    if (d->run_count != 0 && (!dull || s->backend != d->run_backend))
+        dump_end_segments(d);
+    if (!dull)
+        return false;
+    if (d->run_count++ == 0)
+        d->run_first = s->id;
+    d->run_backend = s->backend;
+    return true;
+}
+
 static void text_segment(struct dump *d, const struct cbd_check_segment *s)
 {
-    char bar[BAR_CELLS + 1], owner[32] = "-";
+    char bar[BAR_CELLS + 1];
 
     if (!d->heading)
-        printf("segment  owner status stream generation  records  live        dirty       "
+        printf("       segments owner status stream generation  records  live       dirty      "
                "#dirty =clean .free\n");
     d->heading = true;
+    if (joins_run(d, s))
+        return;
+    print_owner(s->id, s->id, s->backend);
     if (!s->entry_valid) {
-        printf("%7" PRIu32 "  ***DAMAGED*** %s\n", s->id, s->problem->sentence);
+        printf(" ***DAMAGED*** %s\n", s->problem->sentence);
         return;
     }
     make_bar(s->live_bytes, s->dirty_bytes, d->summary->super.geo.segment_bytes, bar);
-    if (s->backend != CBD_CHECK_NONE)
-        snprintf(owner, sizeof(owner), "%" PRIu32, s->backend);
-    printf("%7" PRIu32 "  %5s %-6s %6u %10" PRIu64 " %8" PRIu32 "  %-11" PRIu64 " %-11" PRIu64
-           " [%s]",
-           s->id, owner, dump_word(DUMP_STATUS, s->status), (unsigned)s->stream, s->generation,
-           s->records, s->live_bytes, s->dirty_bytes, bar);
+    printf(" %-6s %6u %10" PRIu64 " %8" PRIu32 "  %-10" PRIu64 " %-10" PRIu64 " [%s]",
+           dump_word(DUMP_STATUS, s->status), (unsigned)s->stream, s->generation, s->records,
+           s->live_bytes, s->dirty_bytes, bar);
     if (s->damaged != 0)
         printf("  ***DAMAGED*** %" PRIu32 " records", s->damaged);
     if (s->suspect)
@@ -98,6 +136,7 @@ void dump_record_found(void *arg, const struct cbd_check_record *r)
 
     if (!d->keys || pm->ops->read(pm, r->off_bytes, bytes, sizeof(bytes)) != 0)
         return;
+    dump_end_segments(d);
     if (d->document == NULL) {
         printf("record %" PRIu32 ".%" PRIu32 " backend=%" PRIu32 " %s", r->segment, r->slot,
                r->backend, state);
@@ -141,6 +180,7 @@ int dump_finding(void *arg, const struct cbd_check_finding *f)
 
     if (note_table(d, f) || f->problem->code < 3000 || !d->keys)
         return 0;
+    dump_end_segments(d);
     if (d->document == NULL) {
         printf("***%s*** %s %" PRIu32 ".%" PRIu32 ": %s",
                f->problem->severity == CBD_CHECK_ERROR ? "DAMAGED" : "NOTE", f->what, f->segment,
