@@ -7,7 +7,11 @@
 #include "cbd/format.h"
 #include "sim_base.h"
 
-#define REQUEST_BYTES_MAX (UINT64_C(1) << 20)
+/* One language: what a sector decodes to is what the oracle judges. */
+_Static_assert(SIM_VERSION_ZERO == SIM_ORACLE_ZERO, "zero");
+_Static_assert(SIM_VERSION_GARBAGE == SIM_ORACLE_GARBAGE, "garbage");
+_Static_assert(SIM_VERSION_INITIAL == SIM_ORACLE_INITIAL, "initial");
+
 #define SECTOR UINT64_C(512)
 
 static int fail(struct sim_world *w, int error, const char *where)
@@ -21,9 +25,13 @@ static bool backend_step(struct sim_process *p, uint32_t n, enum cbd_work work)
 {
     int did;
 
+    uint32_t thread = p->world->pmem->thread;
+
     if (p->backend[n] == NULL)
         return false;
+    p->world->pmem->thread = work == CBD_WORK_RECLAIM ? SIM_THREAD_RECLAIM : SIM_THREAD_WRITEBACK;
     did = cbd_backend_step(p->backend[n], work);
+    p->world->pmem->thread = thread;
     return did > 0;
 }
 
@@ -57,6 +65,22 @@ bool sim_process_progress(void *process)
     return false;
 }
 
+void sim_process_init(struct sim_process *p, struct sim_world *w, uint64_t seed)
+{
+    memset(p, 0, sizeof(*p));
+    p->world = w;
+    p->buf = sim_zalloc(SIM_REQUEST_BYTES_MAX, 1);
+    p->versions = sim_zalloc(SIM_REQUEST_BYTES_MAX / SECTOR, sizeof(uint64_t));
+    sim_env_init(&p->env, seed);
+}
+
+void sim_process_destroy(struct sim_process *p)
+{
+    sim_env_destroy(&p->env);
+    free(p->buf);
+    free(p->versions);
+}
+
 int sim_process_start(struct sim_process *p, struct sim_world *w, uint64_t seed, bool fills,
                       const char **where)
 {
@@ -70,10 +94,12 @@ int sim_process_start(struct sim_process *p, struct sim_world *w, uint64_t seed,
 
     p->world = w;
     sim_rng_seed(&p->rng, seed);
+    sim_env_reset(&p->env, seed);
     memset(p->backend, 0, sizeof(p->backend));
     p->cache = NULL;
     p->env.progress = sim_process_progress;
     p->env.progress_arg = p;
+    w->pmem->thread = SIM_THREAD_START;
     *where = "open";
     error = cbd_cache_open(&w->pmem->pm, &p->env.env, 0, &p->cache);
     *where = "attach";
@@ -138,14 +164,12 @@ int sim_world_create(struct sim_world *w, const struct sim_config *config)
 
     memset(w, 0, sizeof(*w));
     w->config = *config;
-    sim_env_init(&w->main.env, config->seed);
-    w->buf_bytes = REQUEST_BYTES_MAX;
-    w->buf = sim_zalloc(w->buf_bytes, 1);
-    w->versions = sim_zalloc(w->buf_bytes / SECTOR, sizeof(uint64_t));
+    sim_process_init(&w->main, w, config->seed);
     create_devices(w);
     error = cbd_format(&w->pmem->pm, &w->main.env.env, &options, &geo);
     if (error != 0)
         return fail(w, error, "format");
+    w->geo = geo;
     w->config.segment_bytes = geo.segment_bytes;
     w->atomic_sectors = geo.atomic_bytes / (uint32_t)SECTOR;
     for (uint32_t n = 0; n < config->backends; n++) {
@@ -161,7 +185,6 @@ int sim_world_create(struct sim_world *w, const struct sim_config *config)
     error = add_backends(w, geo.segment_count);
     if (error != 0)
         return fail(w, error, "backend add");
-    sim_env_reset(&w->main.env, config->seed);
     w->main.background = true;
     error = sim_process_start(&w->main, w, sim_rng_mix(config->seed, 1), true, &where);
     return error != 0 ? fail(w, error, where) : 0;
@@ -177,38 +200,26 @@ void sim_world_destroy(struct sim_world *w)
     }
     if (w->pmem != NULL)
         sim_pmem_destroy(w->pmem);
-    sim_env_destroy(&w->main.env);
-    free(w->buf);
-    free(w->versions);
-}
-
-
-/* A sector as the oracle names it. */
-static uint64_t oracle_version(uint64_t version)
-{
-    if (version == SIM_VERSION_ZERO)
-        return SIM_ORACLE_ZERO;
-    return version == SIM_VERSION_GARBAGE ? SIM_ORACLE_GARBAGE : version;
+    sim_process_destroy(&w->main);
 }
 
 int sim_process_read(struct sim_process *p, uint32_t backend, uint64_t start_sector,
                      uint64_t sectors, uint64_t *versions)
 {
-    struct sim_world *w = p->world;
     uint64_t done = 0;
 
     while (done < sectors) {
         uint64_t n = sectors - done;
         int error;
 
-        if (n > w->buf_bytes / SECTOR)
-            n = w->buf_bytes / SECTOR;
-        error = cbd_read(p->backend[backend], 0, (start_sector + done) * SECTOR, w->buf, n * SECTOR);
+        if (n > SIM_REQUEST_BYTES_MAX / SECTOR)
+            n = SIM_REQUEST_BYTES_MAX / SECTOR;
+        error =
+            cbd_read(p->backend[backend], 0, (start_sector + done) * SECTOR, p->buf, n * SECTOR);
         if (error != 0)
             return error;
         for (uint64_t i = 0; i < n; i++)
-            versions[done + i] = oracle_version(
-                sim_sector_decode(w->buf + i * SECTOR, start_sector + done + i));
+            versions[done + i] = sim_sector_decode(p->buf + i * SECTOR, start_sector + done + i);
         done += n;
     }
     return 0;
@@ -245,8 +256,8 @@ static int do_write(struct sim_world *w, const struct clipped *c, unsigned lane,
 
     SIM_REQUIRE(id != 0);
     for (uint64_t i = 0; i < sectors; i++)
-        sim_sector_fill(w->buf + i * SECTOR, first + i, id);
-    error = cbd_write(w->main.backend[c->backend], lane, c->off, w->buf, c->len,
+        sim_sector_fill(w->main.buf + i * SECTOR, first + i, id);
+    error = cbd_write(w->main.backend[c->backend], lane, c->off, w->main.buf, c->len,
                       fua ? CBD_WRITE_FUA : 0);
     if (error == 0)
         sim_oracle_ack(w->oracle[c->backend], id);
@@ -292,14 +303,14 @@ static int do_read(struct sim_world *w, const struct clipped *c, unsigned lane)
     uint64_t first = c->off / SECTOR, sectors = c->len / SECTOR;
     int error;
 
-    error = cbd_read(w->main.backend[c->backend], lane, c->off, w->buf, c->len);
+    error = cbd_read(w->main.backend[c->backend], lane, c->off, w->main.buf, c->len);
     if (error != 0) {
         sim_oracle_read_abort(o, token);
         return error;
     }
     for (uint64_t i = 0; i < sectors; i++)
-        w->versions[i] = oracle_version(sim_sector_decode(w->buf + i * SECTOR, first + i));
-    if (sim_oracle_read_end(o, token, first, w->versions, sectors, &w->violation) != 0)
+        w->main.versions[i] = sim_sector_decode(w->main.buf + i * SECTOR, first + i);
+    if (sim_oracle_read_end(o, token, first, w->main.versions, sectors, &w->violation) != 0)
         w->violation_backend = c->backend;
     return 0;
 }
@@ -334,12 +345,13 @@ bool sim_world_request(struct sim_world *w, const struct sim_request *r)
     unsigned lane = (unsigned)sim_rng_below(&w->main.rng, CBD_LANES);
     uint64_t done = 0;
 
+    w->pmem->thread = lane % SIM_THREAD_REQUESTS;
     w->requests[r->op]++;
     if (r->op != SIM_REQUEST_FLUSH && !clip(w, r, &all))
         return true;
     w->bytes[r->op] += all.len;
     do {
-        uint64_t max = r->op == SIM_REQUEST_TRIM ? UINT64_MAX : w->buf_bytes;
+        uint64_t max = r->op == SIM_REQUEST_TRIM ? UINT64_MAX : SIM_REQUEST_BYTES_MAX;
         int error;
 
         part = all;
@@ -370,7 +382,7 @@ bool sim_world_finish(struct sim_world *w)
         }
         w->main.backend[n] = NULL;
         for (; sim_disk_next_touched(w->disk[n], sector, &sector); sector++) {
-            uint64_t version = oracle_version(sim_disk_peek(w->disk[n], sector));
+            uint64_t version = sim_disk_peek(w->disk[n], sector);
 
             if (sim_oracle_check_final(w->oracle[n], sector, 1, version, &w->violation) != 0) {
                 w->violation_backend = n;

@@ -15,6 +15,7 @@
 #include "trace/trace.h"
 
 #define SIM_BACKENDS_MAX 4u
+#define SIM_REQUEST_BYTES_MAX (UINT64_C(1) << 20) /* larger ones are cut */
 
 struct sim_config {
     uint64_t seed;
@@ -28,10 +29,20 @@ struct sim_config {
     uint32_t dirty_start_percent;
     uint32_t epoch_records_max; /* 0: the engine's default */
     bool no_data_checksum;
-    bool disk_write_through;    /* the disk has no volatile cache */
-    bool disk_keeps_discarded;  /* a discard does not zero */
+    bool disk_write_through;   /* the disk has no volatile cache */
+    bool disk_keeps_discarded; /* a discard does not zero */
     enum sim_model model;
     enum cbd_step drop_step;
+};
+
+/*
+ * Logical threads: a fence orders only what its own thread has stored. Requests use 0..3 by lane.
+ */
+enum sim_thread {
+    SIM_THREAD_REQUESTS = 4, /* how many */
+    SIM_THREAD_WRITEBACK = 4,
+    SIM_THREAD_RECLAIM = 5,
+    SIM_THREAD_START = 6, /* opening and attaching */
 };
 
 /* A cache process on the world's devices. */
@@ -42,6 +53,8 @@ struct sim_process {
     struct sim_world *world;
     struct sim_rng rng; /* of the scheduler */
     bool background;    /* steps of write-back and reclaim run while it waits */
+    uint8_t *buf;       /* of one request: SIM_REQUEST_BYTES_MAX */
+    uint64_t *versions; /* one for each of its sectors */
 };
 
 struct sim_world {
@@ -50,13 +63,11 @@ struct sim_world {
     struct sim_disk *disk[SIM_BACKENDS_MAX];
     struct sim_oracle *oracle[SIM_BACKENDS_MAX];
     struct sim_process main;
+    struct cbd_geometry geo;
     uint32_t atomic_sectors;
     uint64_t requests[SIM_REQUEST_OP_COUNT];
     uint64_t bytes[SIM_REQUEST_OP_COUNT];
     uint64_t requests_failed;
-    uint8_t *buf; /* of one request */
-    size_t buf_bytes;
-    uint64_t *versions;
     int error; /* a call failed that must not: the run is worthless from here on */
     const char *error_where;
     struct sim_oracle_violation violation; /* of a read in the run itself; promise NONE: none */
@@ -76,7 +87,14 @@ bool sim_world_request(struct sim_world *w, const struct sim_request *request) C
 /* Writes everything back and detaches; then compares each disk with its oracle (P5). */
 bool sim_world_finish(struct sim_world *w) CBD_MUST_CHECK;
 
-/* Opens the cache and attaches every backend, as after a crash. 0 or the first error. */
+/* A process that is not started yet; its memory comes with it. */
+void sim_process_init(struct sim_process *p, struct sim_world *w, uint64_t seed);
+void sim_process_destroy(struct sim_process *p);
+
+/*
+ * Opens the cache and attaches every backend, as after a crash; whatever the process had in memory
+ * is gone. 0 or the first error and, in *where, what failed.
+ */
 int sim_process_start(struct sim_process *p, struct sim_world *w, uint64_t seed, bool fills,
                       const char **where) CBD_MUST_CHECK;
 

@@ -88,50 +88,25 @@ static int assign_segments(struct cbd_cache *c, uint32_t id, uint32_t want)
     return 0;
 }
 
-/* Copies of one entry may differ after a crash: a write to them needs them equal (T1). */
+/*
+ * Copies of one entry may differ after a crash: a write to them needs them equal (T1). What an
+ * attached backend owns was repaired at its attach, and is in use.
+ */
 static int repair_before_write(struct cbd_cache *c)
 {
-    bool differ;
+    int error = 0;
 
-    for (uint32_t i = 0; i < CBD_BACKENDS; i++) {
-        struct cbd_m_backend m;
-        struct cbd_m_backend_state ms;
-        int error;
+    cbd_repair_supers(c);
+    for (uint32_t i = 0; i < CBD_BACKENDS && error == 0; i++)
+        if (c->attached[i] == NULL)
+            error = cbd_repair_backend(c, i);
+    for (uint32_t i = 0; i < c->super.geo.segment_count && error == 0; i++) {
+        uint16_t owner = c->segments[i].entry.owner;
 
-        if (c->attached[i] != NULL)
-            continue; /* was repaired at its attach, and is in use */
-        error = cbd_twin_read_backend(c, i, &c->configs[i], &differ);
-        if (error == 0 && differ) {
-            cbd_backend_encode(&c->configs[i], cbd_seed_place(c->seed, CBD_SEED_BACKEND, i, 0), &m);
-            error = cbd_twin_repair(c, (struct cbd_twin){cbd_place_backend(i), sizeof(m)}, &m);
-        }
-        if (error == 0)
-            error = cbd_twin_read_state(c, i, &c->states[i], &differ);
-        if (error == 0 && differ) {
-            cbd_state_encode(&c->states[i], cbd_seed_place(c->seed, CBD_SEED_STATE, i, 0), &ms);
-            error = cbd_twin_repair(c, (struct cbd_twin){cbd_place_state(i), sizeof(ms)}, &ms);
-        }
-        if (error != 0)
-            return error;
+        if (owner == 0 || c->attached[owner - 1] == NULL)
+            error = cbd_repair_segment(c, i);
     }
-    for (uint32_t i = 0; i < c->super.geo.segment_count; i++) {
-        struct cbd_segment_entry *e = &c->segments[i].entry;
-        struct cbd_m_segment m;
-        struct cbd_segment_entry now;
-        int error;
-
-        if (e->owner != 0 && c->attached[e->owner - 1] != NULL)
-            continue; /* was repaired at its attach, and is in use */
-        error = cbd_twin_read_segment(c, i, &now, &differ);
-        if (error == 0 && differ) {
-            *e = now;
-            cbd_segment_encode(e, cbd_seed_place(c->seed, CBD_SEED_SEGMENT, i, 0), &m);
-            error = cbd_twin_repair(c, (struct cbd_twin){cbd_place_segment(i), sizeof(m)}, &m);
-        }
-        if (error != 0)
-            return error;
-    }
-    return 0;
+    return error != 0 ? error : cbd_twin_repair_end(c);
 }
 
 static int check_options(const struct cbd_cache *c, const struct cbd_backend_options *o,
@@ -141,8 +116,8 @@ static int check_options(const struct cbd_cache *c, const struct cbd_backend_opt
     uint32_t id;
 
     memset(config, 0, sizeof(*config));
-    config->segments = (uint32_t)cbd_min64(o->cache_bytes / c->super.geo.segment_bytes,
-                                           CBD_SEGMENTS_MAX);
+    config->segments =
+        (uint32_t)cbd_min64(o->cache_bytes / c->super.geo.segment_bytes, CBD_SEGMENTS_MAX);
     config->streams = o->streams;
     if (config->streams == 0) {
         config->streams = STREAMS_DEFAULT;
@@ -245,8 +220,8 @@ static void release(struct cbd_backend *b)
 /* One tree for each 16 MiB of the share, so that a tree has a few thousand extents when full. */
 static uint32_t tree_bits(const struct cbd_backend *b)
 {
-    uint64_t share = (uint64_t)b->cache->configs[b->id].segments *
-                     b->cache->super.geo.segment_bytes;
+    uint64_t share =
+        (uint64_t)b->cache->configs[b->id].segments * b->cache->super.geo.segment_bytes;
     uint32_t bits = 0;
 
     if (b->options.trees != 0) {
@@ -389,6 +364,7 @@ int cbd_backend_detach(struct cbd_backend *backend)
         error = cbd_twin_write_state(b->cache, b->id, &b->state, CBD_TWIN_BACKEND_STATE); /* B3 */
     }
     if (error != 0) {
+        b->state.flags |= CBD_M_STATE_ATTACHED;
         cbd_backend_drain(b, false);
         return error;
     }

@@ -41,7 +41,6 @@ int cbd_cache_open(struct cbd_pmem *pm, struct cbd_env *env, unsigned flags,
                    struct cbd_cache **cache)
 {
     struct cbd_cache *c = env->ops->alloc(env, sizeof(*c));
-    uint32_t bad_copies;
     int error;
 
     if (c == NULL)
@@ -50,7 +49,7 @@ int cbd_cache_open(struct cbd_pmem *pm, struct cbd_env *env, unsigned flags,
     c->pm = pm;
     c->env = env;
     c->readonly = (flags & CBD_OPEN_READONLY) != 0;
-    error = cbd_super_read(pm, env, &c->super, &bad_copies);
+    error = cbd_super_read(pm, env, &c->super, &c->bad_supers);
     if (error == 0 && !c->readonly && (c->super.ro_compat & ~CBD_RO_COMPAT_KNOWN) != 0)
         error = CBD_E_VERSION;
     if (error == 0) {

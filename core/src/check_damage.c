@@ -101,8 +101,8 @@ int cbd_check_unfinished(struct cbd_check *k, uint32_t segment, const struct cbd
     f.segment = segment;
     f.slot = scan->records;
     f.backend = k->cache.segments[segment].entry.owner - 1u;
-    f.off_bytes = cbd_segment_off(&k->cache.super.geo, segment) + payload_off -
-                  sizeof(struct cbd_m_header);
+    f.off_bytes =
+        cbd_segment_off(&k->cache.super.geo, segment) + payload_off - sizeof(struct cbd_m_header);
     f.range_known = true;
     f.addr_bytes = h.addr_bytes;
     f.len_bytes = h.len_bytes;

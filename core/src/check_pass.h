@@ -41,7 +41,7 @@ struct cbd_check {
     bool config_valid[CBD_BACKENDS];
     bool state_valid[CBD_BACKENDS];
     uint32_t owned[CBD_BACKENDS];
-    bool entries_lost; /* some segment's owner is not known */
+    bool entries_lost;                            /* some segment's owner is not known */
     uint32_t open[CBD_BACKENDS][CBD_STREAMS_MAX]; /* segment + 1 */
 
     struct cbd_check_order *orders;
@@ -59,10 +59,10 @@ int cbd_check_tables(struct cbd_check *k) CBD_MUST_CHECK;
 int cbd_check_records(struct cbd_check *k) CBD_MUST_CHECK;
 
 /* check_damage.c: what the payload headers still say */
-int cbd_check_damage(struct cbd_check *k, uint32_t segment, const struct cbd_scan *scan)
-    CBD_MUST_CHECK;
-int cbd_check_unfinished(struct cbd_check *k, uint32_t segment, const struct cbd_scan *scan)
-    CBD_MUST_CHECK;
+int cbd_check_damage(struct cbd_check *k, uint32_t segment,
+                     const struct cbd_scan *scan) CBD_MUST_CHECK;
+int cbd_check_unfinished(struct cbd_check *k, uint32_t segment,
+                         const struct cbd_scan *scan) CBD_MUST_CHECK;
 
 /* check_data.c: the payload of one record */
 int cbd_check_header(struct cbd_check *k, uint32_t segment, uint32_t slot,

@@ -83,8 +83,8 @@ static int check_age(struct segment_walk *w, uint32_t slot, const struct cbd_rec
 
 static int check_payload_place(struct segment_walk *w, uint32_t slot, const struct cbd_record *r)
 {
-    uint32_t end = (uint32_t)(r->payload_off + r->len_bytes + CBD_LINE_BYTES - 1) &
-                   ~(CBD_LINE_BYTES - 1);
+    uint32_t end =
+        (uint32_t)(r->payload_off + r->len_bytes + CBD_LINE_BYTES - 1) & ~(CBD_LINE_BYTES - 1);
     uint32_t start = r->payload_off - cbd_header_bytes(r->addr_bytes, (uint32_t)r->len_bytes);
     int stop = 0;
 
@@ -131,8 +131,8 @@ static int check_record(void *arg, uint32_t slot, const struct cbd_record *r)
     struct cbd_check *k = w->k;
     bool dirty = cbd_check_dirty(k, w->backend, r);
     bool payload = r->type == CBD_M_RECORD_WRITE || r->type == CBD_M_RECORD_FILL;
-    bool live = r->type != CBD_M_RECORD_VOID &&
-                (dirty || r->order >= k->cache.states[w->backend].horizon);
+    bool live =
+        r->type != CBD_M_RECORD_VOID && (dirty || r->order >= k->cache.states[w->backend].horizon);
     int stop;
 
     show_record(w, slot, live, dirty);
@@ -158,8 +158,8 @@ static int check_suspect(struct segment_walk *w, const struct cbd_scan *scan)
 {
     struct cbd_check_backend *out = &w->k->out->backends[w->backend];
     bool detached = w->k->state_valid[w->backend] && !out->unclean;
-    struct cbd_check_finding f = cbd_check_finding(detached ? CBD_PROBLEM_SUSPECT_DETACHED
-                                                            : CBD_PROBLEM_SUSPECT);
+    struct cbd_check_finding f =
+        cbd_check_finding(detached ? CBD_PROBLEM_SUSPECT_DETACHED : CBD_PROBLEM_SUSPECT);
     const struct cbd_segment *seg = &w->k->cache.segments[w->id];
     uint32_t slot = scan->records - 1;
     struct cbd_m_record m;
@@ -232,8 +232,8 @@ static void show_segment(struct cbd_check *k, uint32_t id, const struct segment_
     struct cbd_check_segment view = {
         .id = id,
         .problem = cbd_problem_find(entry->problem),
-        .entry_off_bytes = (entry->copy == 1 ? geo->table_b_off : geo->table_a_off) +
-                           cbd_place_segment(id),
+        .entry_off_bytes =
+            (entry->copy == 1 ? geo->table_b_off : geo->table_a_off) + cbd_place_segment(id),
         .entry_valid = entry->plan != CBD_CHECK_PLAN_LOST,
         .backend = e->owner != 0 ? e->owner - 1u : CBD_CHECK_NONE,
         .status = e->status,

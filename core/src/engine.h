@@ -36,11 +36,11 @@ struct cbd_segment {
 /* One appender. Everything here is under its lock, but the atomics may be read without it. */
 struct cbd_stream {
     _Alignas(64) struct cbd_lock lock;
-    uint32_t segment;    /* open segment or CBD_NO_SEGMENT */
-    uint32_t wb_head;    /* oldest segment with slots that were not written back */
-    uint32_t wb_tail;    /* the last one; the open segment when there is one */
-    atomic_ullong dirty_epoch;  /* epoch of the last dirty record */
-    atomic_ullong dirty_bytes;  /* ever inserted */
+    uint32_t segment;            /* open segment or CBD_NO_SEGMENT */
+    uint32_t wb_head;            /* oldest segment with slots that were not written back */
+    uint32_t wb_tail;            /* the last one; the open segment when there is one */
+    atomic_ullong dirty_epoch;   /* epoch of the last dirty record */
+    atomic_ullong dirty_bytes;   /* ever inserted */
     atomic_ullong dirty_records; /* ever inserted */
 };
 
@@ -74,11 +74,11 @@ struct cbd_wb_io {
 /* Owned by whoever runs the write-back step; the completions touch only the atomics. */
 struct cbd_writeback {
     enum cbd_wb_phase phase;
-    uint64_t epoch;  /* the one being written */
-    uint64_t pos;    /* next sector to submit */
-    uint64_t bytes;  /* dirty bytes that this epoch retires */
+    uint64_t epoch; /* the one being written */
+    uint64_t pos;   /* next sector to submit */
+    uint64_t bytes; /* dirty bytes that this epoch retires */
     struct cbd_tree_pool pool;
-    struct cbd_tree tree; /* newest version of each address within the epoch */
+    struct cbd_tree tree;                     /* newest version of each address within the epoch */
     uint32_t cursor_segment[CBD_STREAMS_MAX]; /* where collecting stopped */
     uint32_t cursor_slot[CBD_STREAMS_MAX];
     struct cbd_wb_io io[CBD_WB_DEPTH];
@@ -108,9 +108,9 @@ struct cbd_backend {
     /* read by every writer, written at a flush */
     _Alignas(64) atomic_ullong epoch;
     atomic_ullong era;
-    atomic_ullong horizon_next; /* records of lower order are being forgotten */
-    atomic_ullong grace;        /* counts reclaims, for readers */
-    atomic_int failed;          /* persistent memory is not to be trusted: no more stores */
+    atomic_ullong horizon_next;   /* records of lower order are being forgotten */
+    atomic_ullong grace;          /* counts reclaims, for readers */
+    atomic_int failed;            /* persistent memory is not to be trusted: no more stores */
     atomic_ullong records_closed; /* dirty records when an epoch was last closed for its length */
     atomic_bool drain;
     atomic_bool urgent; /* reclaim waits for write-back */
@@ -131,6 +131,7 @@ struct cbd_cache {
     struct cbd_env *env;
     bool readonly;
     struct cbd_super super;
+    uint32_t bad_supers; /* copies that cannot be used; bit n is copy n */
     uint32_t seed;
     struct cbd_backend_config *configs; /* CBD_BACKENDS */
     struct cbd_backend_state *states;
@@ -152,7 +153,6 @@ enum cbd_twin_step_group {
     CBD_TWIN_SEGMENT_CLOSE = CBD_STEP_SEGMENT_CLOSE_A_COPY,
     CBD_TWIN_EPOCH = CBD_STEP_EPOCH_A_COPY,
     CBD_TWIN_HORIZON = CBD_STEP_HORIZON_A_COPY,
-    CBD_TWIN_RECOVER_ENTRY = CBD_STEP_RECOVER_ENTRY_A_COPY,
     CBD_TWIN_RECOVER_STATE = CBD_STEP_RECOVER_STATE_A_COPY,
 };
 
@@ -164,9 +164,13 @@ int cbd_twin_read_state(struct cbd_cache *c, uint32_t id, struct cbd_backend_sta
                         bool *differ) CBD_MUST_CHECK;
 int cbd_twin_read_segment(struct cbd_cache *c, uint32_t id, struct cbd_segment_entry *entry,
                           bool *differ) CBD_MUST_CHECK;
-int cbd_twin_repair(struct cbd_cache *c, struct cbd_twin twin, const void *bytes) CBD_MUST_CHECK;
-int cbd_twin_write_backend(struct cbd_cache *c, uint32_t id, struct cbd_backend_config *config)
-    CBD_MUST_CHECK;
+void cbd_twin_repair(struct cbd_cache *c, struct cbd_twin twin, const void *bytes);
+int cbd_twin_repair_end(struct cbd_cache *c) CBD_MUST_CHECK;
+void cbd_repair_supers(struct cbd_cache *c);
+int cbd_repair_backend(struct cbd_cache *c, uint32_t id) CBD_MUST_CHECK;
+int cbd_repair_segment(struct cbd_cache *c, uint32_t id) CBD_MUST_CHECK;
+int cbd_twin_write_backend(struct cbd_cache *c, uint32_t id,
+                           struct cbd_backend_config *config) CBD_MUST_CHECK;
 int cbd_twin_write_state(struct cbd_cache *c, uint32_t id, struct cbd_backend_state *state,
                          enum cbd_twin_step_group steps) CBD_MUST_CHECK;
 int cbd_twin_write_segment(struct cbd_cache *c, uint32_t id, struct cbd_segment_entry *entry,
@@ -195,8 +199,8 @@ struct cbd_insert {
     uint64_t addr;
     uint64_t len; /* cut to what went in */
     const uint8_t *src;
-    uint64_t order;     /* FILL: sampled at the miss; else chosen here */
-    uint64_t epoch;     /* out */
+    uint64_t order; /* FILL: sampled at the miss; else chosen here */
+    uint64_t epoch; /* out */
 };
 
 int cbd_insert(struct cbd_backend *b, unsigned lane, struct cbd_insert *in) CBD_MUST_CHECK;
@@ -207,10 +211,10 @@ void cbd_index_destroy(struct cbd_backend *b);
 struct cbd_index_tree *cbd_index_tree_of(struct cbd_backend *b, uint64_t addr);
 uint64_t cbd_index_local(const struct cbd_backend *b, uint64_t addr); /* sector within its tree */
 uint64_t cbd_index_next_order(struct cbd_backend *b, struct cbd_index_tree *t);
-int cbd_index_insert_range(struct cbd_backend *b, const struct cbd_record *r, uint32_t segment)
-    CBD_MUST_CHECK;
-int cbd_index_forget_range(struct cbd_backend *b, uint64_t addr, uint64_t len, uint64_t below)
-    CBD_MUST_CHECK;
+int cbd_index_insert_range(struct cbd_backend *b, const struct cbd_record *r,
+                           uint32_t segment) CBD_MUST_CHECK;
+int cbd_index_forget_range(struct cbd_backend *b, uint64_t addr, uint64_t len,
+                           uint64_t below) CBD_MUST_CHECK;
 
 /* A contiguous part of one tree. */
 struct cbd_index_part {
@@ -240,11 +244,11 @@ int cbd_recover(struct cbd_backend *b) CBD_MUST_CHECK;
 
 /* scan.c: the records of one segment, for recovery and check alike */
 struct cbd_scan {
-    uint32_t records;      /* slots in use: one above the last valid one, or as CLOSED says */
-    uint32_t durable;      /* slots below were durable */
-    uint32_t damaged;      /* slots below `durable` without a valid record */
+    uint32_t records; /* slots in use: one above the last valid one, or as CLOSED says */
+    uint32_t durable; /* slots below were durable */
+    uint32_t damaged; /* slots below `durable` without a valid record */
     uint32_t first_damaged;
-    bool suspect;          /* the last record's payload is not what it says: unfinished write */
+    bool suspect; /* the last record's payload is not what it says: unfinished write */
     uint32_t payload_end;
 };
 

@@ -22,7 +22,7 @@ static uint64_t table_bytes(uint64_t segments)
                     CBD_PAGE_BYTES);
 }
 
-/* Segments start on their own size, up to 2 MiB, so that huge pages can map them. */
+/* Segments of 2 MiB and more start on a multiple of 2 MiB, so that huge pages can map them. */
 static uint64_t data_off(uint64_t segments, uint32_t segment_bytes)
 {
     uint32_t unit = segment_bytes < (2u << 20) ? 65536u : 2u << 20;

@@ -133,8 +133,8 @@ int cbd_index_forget_range(struct cbd_backend *b, uint64_t addr, uint64_t len, u
         if (!cbd_index_part(b, n, addr, len, &part))
             continue;
         cbd_lock_take(b->cache->env, &part.tree->lock);
-        error = cbd_tree_remove_below(&part.tree->pool, &part.tree->tree, part.start, part.len,
-                                      below);
+        error =
+            cbd_tree_remove_below(&part.tree->pool, &part.tree->tree, part.start, part.len, below);
         cbd_lock_drop(&part.tree->lock);
         if (error != 0)
             return error;

@@ -162,8 +162,7 @@ bool cbd_segment_decode(const struct cbd_m_segment *m, uint32_t seed,
     s->records = cbd_get32(m->records);
     s->order_max = cbd_get64(m->order_max);
     s->epoch_max = cbd_get64(m->epoch_max);
-    if (s->owner > CBD_BACKENDS || s->status > CBD_M_SEGMENT_CLOSED ||
-        s->stream >= CBD_STREAMS_MAX)
+    if (s->owner > CBD_BACKENDS || s->status > CBD_M_SEGMENT_CLOSED || s->stream >= CBD_STREAMS_MAX)
         return false;
     if (s->status != CBD_M_SEGMENT_FREE && s->owner == 0)
         return false;
@@ -281,8 +280,7 @@ uint32_t cbd_header_block_crc(const struct cbd_m_header *m, uint32_t block)
     if (block < CBD_HEADER_CRCS)
         return cbd_get32(m->block_crc[block]);
     block -= CBD_HEADER_CRCS;
-    return cbd_get32(
-        (nearest - block / CBD_CRC_LINE_CRCS)->block_crc[block % CBD_CRC_LINE_CRCS]);
+    return cbd_get32((nearest - block / CBD_CRC_LINE_CRCS)->block_crc[block % CBD_CRC_LINE_CRCS]);
 }
 
 static uint32_t header_crc(const struct cbd_m_header *m, uint32_t lines, uint32_t seed)

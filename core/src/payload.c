@@ -10,8 +10,7 @@
 int cbd_payload_verify(const struct cbd_cache *c, uint32_t segment, uint32_t payload_off,
                        uint64_t from, uint64_t len)
 {
-    const uint8_t *payload =
-        c->pm->base + cbd_segment_off(&c->super.geo, segment) + payload_off;
+    const uint8_t *payload = c->pm->base + cbd_segment_off(&c->super.geo, segment) + payload_off;
     const struct cbd_m_header *m = (const struct cbd_m_header *)(const void *)payload - 1;
     uint32_t block_seed = cbd_seed_place(c->seed, CBD_SEED_BLOCK, 0, 0);
     uint64_t lead, end;

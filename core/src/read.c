@@ -18,7 +18,7 @@ struct run {
     uint64_t addr;
     uint64_t len;
     bool hit;
-    uint64_t order;       /* gap: for the fill (G2) */
+    uint64_t order; /* gap: for the fill (G2) */
     struct cbd_extent extent;
     uint64_t skip; /* bytes from the start of the extent */
 };
@@ -57,22 +57,57 @@ static struct run next_run(struct cbd_backend *b, uint64_t addr, uint64_t len)
     return run;
 }
 
+/*
+ * Whether the disk holds what this extent should: the record that its header names is a fill or of
+ * an epoch that was written back. A header that cannot be trusted proves nothing.
+ */
+static bool extent_clean(struct cbd_backend *b, const struct cbd_extent *e)
+{
+    struct cbd_cache *c = b->cache;
+    const struct cbd_geometry *geo = &c->super.geo;
+    uint64_t payload = e->loc * CBD_LINE_BYTES - (uint64_t)e->delta * CBD_SECTOR_BYTES;
+    uint32_t id = (uint32_t)((payload - geo->data_off) / geo->segment_bytes);
+    const struct cbd_segment *seg = &c->segments[id];
+    const struct cbd_m_header *m =
+        (const struct cbd_m_header *)(const void *)(c->pm->base + payload) - 1;
+    struct cbd_header h;
+    struct cbd_record r;
+    uint64_t written;
+
+    if (!cbd_header_decode(m, seg->header_seed,
+                           (uint32_t)((payload - geo->data_off) % geo->segment_bytes), &h) ||
+        h.slot >= seg->records ||
+        !cbd_record_decode(cbd_record_at(c, id, h.slot), seg->record_seed, seg->entry.generation,
+                           h.slot, geo, &r) ||
+        r.order != e->order)
+        return false;
+    cbd_lock_take(c->env, &b->table_lock);
+    written = b->state.epoch_written;
+    cbd_lock_drop(&b->table_lock);
+    return r.type == CBD_M_RECORD_FILL || r.epoch <= written;
+}
+
+/* CBD_E_AGAIN: the cached copy is bad, the disk has a good one. */
 static int copy_hit(struct cbd_backend *b, const struct run *run, uint8_t *buf)
 {
     const struct cbd_cache *c = b->cache;
     uint64_t off = run->extent.loc * CBD_LINE_BYTES + run->skip;
     int error;
 
-    if (run->extent.kind == CBD_EXTENT_ZERO) {
+    if (run->extent.kind != CBD_EXTENT_DATA) {
         memset(buf, 0, run->len);
         return 0;
     }
     if (cbd_checksums(c)) {
         error = cbd_extent_verify(c, &run->extent, run->skip, run->len);
         if (error != 0) {
-            cbd_report(c->env, CBD_ERROR, error, "data", "a block checksum is wrong", b->id, off,
-                       run->addr, run->len);
-            return error;
+            bool clean = extent_clean(b, &run->extent);
+
+            cbd_report(c->env, clean ? CBD_WARNING : CBD_ERROR, error, "data",
+                       clean ? "a block checksum is wrong; read from the disk instead"
+                             : "a block checksum is wrong, and the data is dirty",
+                       b->id, off, run->addr, run->len);
+            return clean ? CBD_E_AGAIN : error;
         }
     }
     return c->pm->ops->read(c->pm, off, buf, run->len);
@@ -163,7 +198,9 @@ int cbd_read(struct cbd_backend *b, unsigned lane, uint64_t off, void *buf, uint
         run = next_run(b, off + done, len - done);
         error = run.hit ? copy_hit(b, &run, out) : 0;
         retire(b, lane);
-        if (error == 0 && !run.hit) {
+        if (error == CBD_E_AGAIN) {
+            error = read_disk(b, run.addr, out, run.len);
+        } else if (error == 0 && !run.hit) {
             b->lanes[lane].stats.miss_bytes += run.len;
             error = read_disk(b, run.addr, out, run.len); /* G3 */
             if (error == 0 && !b->options.no_fill)

@@ -71,8 +71,8 @@ static int walk_below(struct walk *w, int (*visit)(struct walk *w, const struct 
             continue;
         lock = &w->b->streams[seg->entry.stream % w->b->stream_count].lock;
         cbd_lock_take(c->env, lock);
-        for (uint32_t slot = 0;
-             seg->order_min < w->below && slot < seg->records && error == 0; slot++) {
+        for (uint32_t slot = 0; seg->order_min < w->below && slot < seg->records && error == 0;
+             slot++) {
             struct cbd_record r;
 
             if (!cbd_record_decode(cbd_record_at(c, id, slot), seg->record_seed,

@@ -36,13 +36,13 @@ struct dirty_segment {
 
 struct recovery {
     struct cbd_backend *b;
-    uint32_t id;               /* segment being scanned */
+    uint32_t id; /* segment being scanned */
     struct dirty_segment *dirty;
     uint32_t dirty_count;
     uint64_t epoch_max;
     uint64_t order_max;
-    uint64_t first, last;      /* of the segment being scanned; first 0: nothing dirty */
-    uint64_t live;             /* its records at or above the horizon */
+    uint64_t first, last; /* of the segment being scanned; first 0: nothing dirty */
+    uint64_t live;        /* its records at or above the horizon */
     struct cbd_stats stats;
 };
 
@@ -60,6 +60,12 @@ static int visit_record(void *arg, uint32_t slot, const struct cbd_record *r)
         cbd_report(b->cache->env, CBD_ERROR, CBD_E_CORRUPT, "record",
                    "lies beyond the end of the backend", rec->id, r->payload_off,
                    r->addr_bytes + r->len_bytes, b->size_bytes);
+        return CBD_E_CORRUPT;
+    }
+    if ((r->addr_bytes | r->len_bytes) % b->disk->logical_block_bytes != 0) {
+        cbd_report(b->cache->env, CBD_ERROR, CBD_E_CORRUPT, "record",
+                   "is not made of logical blocks", rec->id, r->payload_off,
+                   r->addr_bytes | r->len_bytes, b->disk->logical_block_bytes);
         return CBD_E_CORRUPT;
     }
     if (dirty && r->order < b->state.horizon) {
@@ -96,9 +102,8 @@ static void void_record(struct cbd_cache *c, uint32_t id, uint32_t slot)
     struct cbd_m_record m;
 
     cbd_record_encode(&record, seg->record_seed, seg->entry.generation, slot, &m);
-    c->pm->ops->copy(c->pm,
-                     cbd_segment_off(&c->super.geo, id) + cbd_slot_off(&c->super.geo, slot), &m,
-                     sizeof(m), CBD_PMEM_NT, CBD_STEP_RECOVER_VOID);
+    c->pm->ops->copy(c->pm, cbd_segment_off(&c->super.geo, id) + cbd_slot_off(&c->super.geo, slot),
+                     &m, sizeof(m), CBD_PMEM_NT, CBD_STEP_RECOVER_VOID);
 }
 
 /* V4 */
@@ -123,7 +128,8 @@ static void flush_record(struct cbd_cache *c, uint32_t id, uint32_t slot)
 static int report_damage(struct cbd_cache *c, uint32_t id, const struct cbd_scan *scan)
 {
     cbd_report(c->env, CBD_ERROR, CBD_E_CORRUPT, "record", "was durable and is damaged", id,
-               cbd_segment_off(&c->super.geo, id) + cbd_slot_off(&c->super.geo, scan->first_damaged),
+               cbd_segment_off(&c->super.geo, id) +
+                   cbd_slot_off(&c->super.geo, scan->first_damaged),
                scan->damaged, scan->records);
     return CBD_E_CORRUPT;
 }
@@ -192,9 +198,8 @@ static int recover_segment(struct recovery *rec, uint32_t id)
     if (rec->first == 0)
         seg->written = seg->records;
     else
-        rec->dirty[rec->dirty_count++] = (struct dirty_segment){seg->entry.stream %
-                                                                     b->stream_count,
-                                                                 id, rec->first, rec->last};
+        rec->dirty[rec->dirty_count++] =
+            (struct dirty_segment){seg->entry.stream % b->stream_count, id, rec->first, rec->last};
     if (seg->epoch_max > rec->epoch_max)
         rec->epoch_max = seg->epoch_max;
     if (seg->order_max > rec->order_max)
@@ -206,37 +211,17 @@ static int recover_segment(struct recovery *rec, uint32_t id)
 static int repair_entries(struct cbd_backend *b)
 {
     struct cbd_cache *c = b->cache;
-    bool differ;
-    int error = cbd_twin_read_backend(c, b->id, &c->configs[b->id], &differ);
+    int error;
 
-    if (error == 0 && differ) {
-        struct cbd_m_backend m;
-
-        cbd_backend_encode(&c->configs[b->id], cbd_seed_place(c->seed, CBD_SEED_BACKEND, b->id, 0),
-                           &m);
-        error = cbd_twin_repair(c, (struct cbd_twin){cbd_place_backend(b->id), sizeof(m)}, &m);
-    }
-    if (error == 0)
-        error = cbd_twin_read_state(c, b->id, &b->state, &differ);
-    if (error == 0 && differ) {
-        struct cbd_m_backend_state m;
-
-        cbd_state_encode(&b->state, cbd_seed_place(c->seed, CBD_SEED_STATE, b->id, 0), &m);
-        error = cbd_twin_repair(c, (struct cbd_twin){cbd_place_state(b->id), sizeof(m)}, &m);
-    }
-    for (uint32_t id = 0; id < c->super.geo.segment_count && error == 0; id++) {
-        struct cbd_segment_entry *e = &c->segments[id].entry;
-        struct cbd_m_segment m;
-
-        if (e->owner != b->id + 1)
-            continue;
-        error = cbd_twin_read_segment(c, id, e, &differ);
-        if (error != 0 || !differ)
-            continue;
-        cbd_segment_encode(e, cbd_seed_place(c->seed, CBD_SEED_SEGMENT, id, 0), &m);
-        error = cbd_twin_repair(c, (struct cbd_twin){cbd_place_segment(id), sizeof(m)}, &m);
-    }
-    return error;
+    cbd_repair_supers(c);
+    error = cbd_repair_backend(c, b->id);
+    for (uint32_t id = 0; id < c->super.geo.segment_count && error == 0; id++)
+        if (c->segments[id].entry.owner == b->id + 1)
+            error = cbd_repair_segment(c, id);
+    if (error != 0)
+        return error;
+    b->state = c->states[b->id];
+    return cbd_twin_repair_end(c);
 }
 
 static bool before(const struct dirty_segment *a, const struct dirty_segment *b)
@@ -308,8 +293,8 @@ static void begin_counting(struct recovery *rec)
 {
     struct cbd_backend *b = rec->b;
     uint64_t order = rec->order_max > b->state.horizon ? rec->order_max : b->state.horizon;
-    uint64_t epoch = rec->epoch_max > b->state.epoch_written ? rec->epoch_max
-                                                             : b->state.epoch_written;
+    uint64_t epoch =
+        rec->epoch_max > b->state.epoch_written ? rec->epoch_max : b->state.epoch_written;
 
     atomic_store(&b->era, (order >> CBD_ORDER_COUNT_BITS) + 1);
     atomic_store(&b->epoch, epoch + 1);
@@ -340,12 +325,12 @@ int cbd_recover(struct cbd_backend *b)
         b->reclaim_stats.recovered_records = rec.stats.recovered_records;
         b->reclaim_stats.recovered_dirty_bytes = rec.stats.recovered_dirty_bytes;
         b->reclaim_stats.recovered_suspects = rec.stats.recovered_suspects;
-        error = c->pm->ops->fence(c->pm, CBD_STEP_RECOVER_FENCE); /* V3, V4 */
     }
     c->env->ops->free(c->env, rec.dirty, count * sizeof(*rec.dirty));
     if (error != 0)
         return error;
     b->state.flags |= CBD_M_STATE_ATTACHED;
     b->state.attaches++;
+    /* The first fence of this write is also that of V3 and V4. */
     return cbd_twin_write_state(c, b->id, &b->state, CBD_TWIN_RECOVER_STATE); /* V5 */
 }

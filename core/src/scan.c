@@ -6,6 +6,13 @@
  * the records end where GAP_SLOTS slots in a row hold none. A valid record says that all slots
  * below it were durable: one that is missing there is damaged, not unfinished. The last record may
  * be unfinished although it is whole: without a fence before it, its payload may be missing.
+ *
+ * The headers say more than the records when the newest records are gone: the header for slot n
+ * was stored only after slot n-1 was durable. So a header behind the last payload that names a
+ * slot beyond the first free one proves that the slots before it are lost, not unfinished.
+ *
+ *   payload  | h0 | data | h1 | data | h2 | data | h3 | ...      h3 is there: slot 2 was durable
+ *   records                                  ...  |    |    | 1 | 0 |
  */
 #include <string.h>
 
@@ -51,8 +58,8 @@ static bool payload_whole(struct cbd_cache *c, uint32_t id, uint32_t slot,
 
 static void note(struct cbd_scan *scan, const struct cbd_record *r)
 {
-    uint32_t end = (uint32_t)(r->payload_off + r->len_bytes + CBD_LINE_BYTES - 1) &
-                   ~(CBD_LINE_BYTES - 1);
+    uint32_t end =
+        (uint32_t)(r->payload_off + r->len_bytes + CBD_LINE_BYTES - 1) & ~(CBD_LINE_BYTES - 1);
 
     if (r->payload_off != 0 && end > scan->payload_end)
         scan->payload_end = end;
@@ -64,6 +71,49 @@ static void damaged(struct cbd_scan *scan, uint32_t slot)
 {
     if (scan->damaged++ == 0)
         scan->first_damaged = slot;
+}
+
+/* The header of a payload that begins behind `end`: its checksum lines, if any, stand before it. */
+static bool next_header(struct cbd_cache *c, uint32_t id, uint32_t end, uint32_t limit,
+                        struct cbd_header *h, uint32_t *payload_off)
+{
+    const uint32_t line = CBD_LINE_BYTES;
+    uint32_t lines_max = 1 + CBD_REGION_BYTES / CBD_BLOCK_BYTES / CBD_CRC_LINE_CRCS;
+
+    for (uint32_t n = 1; n <= lines_max + 1 && end + n * line <= limit; n++) {
+        const struct cbd_m_header *m =
+            (const struct cbd_m_header *)(const void *)(c->pm->base +
+                                                        cbd_segment_off(&c->super.geo, id) + end +
+                                                        (n - 1) * line);
+
+        *payload_off = end + n * line;
+        if (cbd_header_decode(m, c->segments[id].header_seed, *payload_off, h) &&
+            cbd_header_bytes(h->addr_bytes, h->len_bytes) == n * line)
+            return true;
+    }
+    return false;
+}
+
+/* Slots that headers prove to have been durable although no record is there. */
+static void find_lost_tail(struct cbd_cache *c, uint32_t id, struct cbd_scan *scan)
+{
+    uint32_t slots_max = c->super.geo.segment_bytes / (uint32_t)sizeof(struct cbd_m_record);
+    uint32_t limit = cbd_payload_limit(&c->super.geo, scan->records + 1);
+    uint32_t end = scan->payload_end;
+    uint32_t next = scan->records;
+    uint32_t proven = next; /* every slot below was durable */
+    uint32_t payload_off;
+    struct cbd_header h;
+
+    while (next_header(c, id, end, limit, &h, &payload_off) && h.slot >= next &&
+           h.slot < slots_max && h.len_bytes <= limit - payload_off) {
+        proven = h.slot;
+        next = h.slot + 1;
+        end = (payload_off + h.len_bytes + CBD_LINE_BYTES - 1) & ~(CBD_LINE_BYTES - 1);
+    }
+    for (uint32_t slot = scan->records; slot < proven; slot++)
+        damaged(scan, slot);
+    scan->records = proven;
 }
 
 /*
@@ -107,6 +157,8 @@ int cbd_scan_segment(struct cbd_cache *c, uint32_t id, struct cbd_scan *scan,
             error = visit(arg, scan->records - 1, &last);
         }
     }
+    if (error == 0 && !closed)
+        find_lost_tail(c, id, scan);
     for (uint32_t gone = scan->records; closed && gone < limit; gone++)
         damaged(scan, gone);
     if (closed)

@@ -3,8 +3,7 @@
 #include <string.h>
 
 #include "crc.h"
-#include "media.h"
-#include "report.h"
+#include "engine.h"
 
 static uint32_t super_crc(const struct cbd_m_super *m)
 {
@@ -83,9 +82,13 @@ int cbd_super_decode(const struct cbd_m_super *m, uint32_t copy, uint64_t device
     super->generation_floor = cbd_get64(m->generation_floor);
     super->created_s = cbd_get64(m->created_s);
     memcpy(super->label, m->label, sizeof(m->label));
-    if (super->disk_version != CBD_DISK_VERSION ||
-        (super->incompat & ~CBD_INCOMPAT_KNOWN) != 0)
+    if (super->disk_version != CBD_DISK_VERSION || (super->incompat & ~CBD_INCOMPAT_KNOWN) != 0)
         return CBD_E_VERSION;
+    if (super->generation_floor > CBD_GENERATION_MAX)
+        return CBD_E_CORRUPT;
+    for (size_t i = 0; i < sizeof(m->reserved); i++)
+        if (m->reserved[i] != 0)
+            return CBD_E_CORRUPT;
     if (cbd_get32(m->backends_max) != CBD_BACKENDS || !geometry_valid(geo, device_bytes))
         return CBD_E_CORRUPT;
     return 0;
@@ -147,4 +150,20 @@ int cbd_super_read(struct cbd_pmem *pm, struct cbd_env *env, struct cbd_super *s
     scan_copy(pm, env, end >= CBD_PAGE_BYTES ? end - CBD_PAGE_BYTES : UINT64_MAX, 2, super, &scan);
     *bad_copies = scan.bad;
     return scan.found ? 0 : scan.error;
+}
+
+/* Writes lost copies again; the good ones are not touched. Durable with the next fence. */
+void cbd_repair_supers(struct cbd_cache *c)
+{
+    uint64_t places[CBD_SUPER_COPIES] = {CBD_SUPER0_OFF, CBD_SUPER1_OFF, c->super.geo.super2_off};
+
+    for (uint32_t copy = 0; copy < CBD_SUPER_COPIES; copy++) {
+        struct cbd_m_super m;
+
+        if ((c->bad_supers & 1u << copy) == 0)
+            continue;
+        cbd_super_encode(&c->super, copy, &m);
+        c->pm->ops->copy(c->pm, places[copy], &m, sizeof(m), CBD_PMEM_NT, CBD_STEP_RECOVER_SUPER);
+    }
+    c->bad_supers = 0;
 }

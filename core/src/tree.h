@@ -22,8 +22,9 @@
 #define CBD_TREE_LEN_BITS 24 /* 1 .. 2^24-1 sectors in one stored extent; longer input is split */
 
 enum cbd_extent_kind {
-    CBD_EXTENT_DATA = 0, /* loc names the payload */
-    CBD_EXTENT_ZERO = 1, /* reads as zeroes; loc is 0 */
+    CBD_EXTENT_DATA = 0,  /* loc names the payload */
+    CBD_EXTENT_ZERO = 1,  /* reads as zeroes; loc is 0 */
+    CBD_EXTENT_PUNCH = 2, /* the same, and the disk may unmap it */
 };
 
 struct cbd_extent {
@@ -66,8 +67,8 @@ void cbd_tree_pool_destroy(struct cbd_tree_pool *pool);
  * order than anything it overlaps, each at most 2^24-1 sectors long, cannot fail.
  * 0 or CBD_E_NOMEM.
  */
-int cbd_tree_reserve(struct cbd_tree_pool *pool, const struct cbd_tree *tree, unsigned inserts)
-    CBD_MUST_CHECK;
+int cbd_tree_reserve(struct cbd_tree_pool *pool, const struct cbd_tree *tree,
+                     unsigned inserts) CBD_MUST_CHECK;
 
 void cbd_tree_init(struct cbd_tree *tree);
 
@@ -87,8 +88,8 @@ void cbd_tree_clear(struct cbd_tree_pool *pool, struct cbd_tree *tree);
  * 0 or CBD_E_NOMEM (never after a matching reserve). On CBD_E_NOMEM the tree is valid and holds a
  * part of e: every sector reads either as before or as e.
  */
-int cbd_tree_insert(struct cbd_tree_pool *pool, struct cbd_tree *tree, const struct cbd_extent *e)
-    CBD_MUST_CHECK;
+int cbd_tree_insert(struct cbd_tree_pool *pool, struct cbd_tree *tree,
+                    const struct cbd_extent *e) CBD_MUST_CHECK;
 
 /* The extent that covers pos, or else the first one after it, whole. False: none; out unchanged. */
 bool cbd_tree_find(const struct cbd_tree *tree, uint64_t pos, struct cbd_extent *out);

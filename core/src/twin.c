@@ -35,29 +35,28 @@ int cbd_twin_write(struct cbd_cache *c, struct cbd_twin twin, const void *bytes,
 }
 
 /*
- * Makes both copies equal after a crash. The good copy is not touched before the other one holds
- * the same and is durable (T1).
+ * Makes both copies equal after a crash: the one that differs from the newest, `bytes`, is written
+ * again; the good one is not touched (T1). cbd_twin_repair_end() comes before the next write.
  */
-int cbd_twin_repair(struct cbd_cache *c, struct cbd_twin twin, const void *bytes)
+void cbd_twin_repair(struct cbd_cache *c, struct cbd_twin twin, const void *bytes)
 {
     const struct cbd_geometry *geo = &c->super.geo;
     struct cbd_pmem *pm = c->pm;
     uint64_t off[2] = {geo->table_a_off + twin.place, geo->table_b_off + twin.place};
-    enum cbd_step step = CBD_STEP_RECOVER_ENTRY_A_COPY;
     uint8_t now[sizeof(struct cbd_m_backend)];
 
-    for (int i = 0; i < 2; i++, step += 2) {
-        int error = 0;
-
+    for (int i = 0; i < 2; i++) {
         if (pm->ops->read(pm, off[i], now, twin.len_bytes) == 0 &&
             memcmp(now, bytes, twin.len_bytes) == 0)
             continue;
-        pm->ops->copy(pm, off[i], bytes, twin.len_bytes, CBD_PMEM_NT, step);
-        error = pm->ops->fence(pm, step + 1);
-        if (error != 0)
-            return error;
+        pm->ops->copy(pm, off[i], bytes, twin.len_bytes, CBD_PMEM_NT, CBD_STEP_RECOVER_REPAIR);
     }
-    return 0;
+}
+
+/* Every repair is durable when this returns 0. */
+int cbd_twin_repair_end(struct cbd_cache *c)
+{
+    return c->pm->ops->fence(c->pm, CBD_STEP_RECOVER_REPAIR_FENCE);
 }
 
 /* Picks the newer of two decoded copies. -1: none is valid. */
@@ -177,4 +176,40 @@ int cbd_twin_write_segment(struct cbd_cache *c, uint32_t id, struct cbd_segment_
     entry->seq++;
     cbd_segment_encode(entry, cbd_seed_place(c->seed, CBD_SEED_SEGMENT, id, 0), &m);
     return cbd_twin_write(c, twin, &m, steps);
+}
+
+/* Reads a backend's entry and state again and repairs them. Not while it is attached. */
+int cbd_repair_backend(struct cbd_cache *c, uint32_t id)
+{
+    struct cbd_m_backend m;
+    struct cbd_m_backend_state ms;
+    bool differ;
+    int error = cbd_twin_read_backend(c, id, &c->configs[id], &differ);
+
+    if (error == 0 && differ) {
+        cbd_backend_encode(&c->configs[id], cbd_seed_place(c->seed, CBD_SEED_BACKEND, id, 0), &m);
+        cbd_twin_repair(c, (struct cbd_twin){cbd_place_backend(id), sizeof(m)}, &m);
+    }
+    if (error == 0)
+        error = cbd_twin_read_state(c, id, &c->states[id], &differ);
+    if (error == 0 && differ) {
+        cbd_state_encode(&c->states[id], cbd_seed_place(c->seed, CBD_SEED_STATE, id, 0), &ms);
+        cbd_twin_repair(c, (struct cbd_twin){cbd_place_state(id), sizeof(ms)}, &ms);
+    }
+    return error;
+}
+
+/* The same for the entry of a segment. Not while its owner is attached. */
+int cbd_repair_segment(struct cbd_cache *c, uint32_t id)
+{
+    struct cbd_segment_entry *e = &c->segments[id].entry;
+    struct cbd_m_segment m;
+    bool differ;
+    int error = cbd_twin_read_segment(c, id, e, &differ);
+
+    if (error == 0 && differ) {
+        cbd_segment_encode(e, cbd_seed_place(c->seed, CBD_SEED_SEGMENT, id, 0), &m);
+        cbd_twin_repair(c, (struct cbd_twin){cbd_place_segment(id), sizeof(m)}, &m);
+    }
+    return error;
 }

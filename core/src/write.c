@@ -29,19 +29,28 @@ static uint64_t piece_bytes(const struct cbd_backend *b, uint64_t off, uint64_t 
     return (off + b->piece_bytes_max) / unit * unit - off;
 }
 
-/* Inserts one record, waiting for a free segment as long as write-back makes progress. */
+/* Counts whatever brings space nearer: requests that the disk completed, and reclaims. */
+static uint64_t progress(const struct cbd_backend *b)
+{
+    return atomic_load(&b->wb.completions) + atomic_load(&b->grace);
+}
+
+/* Inserts one record, waiting for a free segment as long as there is progress. */
 static int insert_waiting(struct cbd_backend *b, unsigned lane, struct cbd_insert *in)
 {
     struct cbd_env *env = b->cache->env;
     uint64_t len = in->len;
 
     for (;;) {
+        uint64_t before = progress(b);
         int error = cbd_insert(b, lane, in);
 
         if (error != CBD_E_AGAIN)
             return error;
         in->len = len;
         error = env->ops->wait(env, cbd_has_space, b, b->options.space_timeout_ns);
+        if (error == CBD_E_TIMEDOUT && progress(b) != before)
+            continue;
         if (error != 0)
             return error == CBD_E_TIMEDOUT ? CBD_E_NOSPACE : error;
     }
@@ -64,7 +73,7 @@ static void end_epoch(struct cbd_backend *b, unsigned lane, uint64_t epoch, unsi
     if ((flags & CBD_WRITE_FUA) != 0) {
         stats->fua++;
         cbd_epoch_close(b, epoch);
-    } else if (stats->records % 64 == 0 &&
+    } else if ((stats->writes + stats->zeroes) % 64 == 0 &&
                dirty_records_ever(b) - atomic_load(&b->records_closed) >=
                    b->options.epoch_records_max) {
         atomic_store(&b->records_closed, dirty_records_ever(b));

@@ -137,7 +137,8 @@ static int walk_stream(struct cbd_backend *b, uint32_t n, uint64_t limit, bool c
                 };
 
                 if (r.type == CBD_M_RECORD_ZERO) {
-                    e.kind = CBD_EXTENT_ZERO;
+                    e.kind =
+                        (r.flags & CBD_M_RECORD_PUNCH) != 0 ? CBD_EXTENT_PUNCH : CBD_EXTENT_ZERO;
                 } else {
                     e.loc = (cbd_segment_off(&b->cache->super.geo, id) + r.payload_off) /
                             CBD_LINE_BYTES;
@@ -203,11 +204,20 @@ static int walk_all(struct cbd_backend *b, uint64_t limit, bool collect, uint64_
 
 static bool wanted(const struct cbd_backend *b)
 {
-    uint64_t capacity = (uint64_t)b->cache->configs[b->id].segments *
-                        b->cache->super.geo.segment_bytes;
+    uint64_t capacity =
+        (uint64_t)b->cache->configs[b->id].segments * b->cache->super.geo.segment_bytes;
 
     return atomic_load(&b->drain) || atomic_load(&b->urgent) ||
            cbd_dirty_bytes(b) >= capacity / 100 * b->options.dirty_start_percent;
+}
+
+/*
+ * The open epoch is closed, at the price of a flush that the application did not ask for, only
+ * when its space is needed or everything shall go out.
+ */
+static bool must_close(const struct cbd_backend *b)
+{
+    return atomic_load(&b->drain) || atomic_load(&b->urgent);
 }
 
 /* Finds the oldest dirty epoch, closes it if need be and collects what it holds. */
@@ -227,6 +237,8 @@ static int start_epoch(struct cbd_backend *b)
         atomic_store(&b->urgent, false);
         return 0;
     }
+    if (oldest == atomic_load(&b->epoch) && !must_close(b))
+        return 0;
     cbd_epoch_close(b, oldest); /* W1 */
     cbd_epoch_barrier(b);
     cbd_tree_clear(&wb->pool, &wb->tree);
@@ -300,8 +312,9 @@ static int submit_next(struct cbd_backend *b, struct cbd_wb_io *wio, struct cbd_
         .done = write_done,
         .owner = wio,
     };
-    if (e.kind == CBD_EXTENT_ZERO) {
-        io->op = b->disk->discard_zeroes ? CBD_DISK_DISCARD : CBD_DISK_ZERO;
+    if (e.kind != CBD_EXTENT_DATA) {
+        io->op = e.kind == CBD_EXTENT_PUNCH && b->disk->discard_zeroes ? CBD_DISK_DISCARD
+                                                                       : CBD_DISK_ZERO;
         io->len_bytes = e.len * CBD_SECTOR_BYTES;
         wb->pos = e.start + e.len;
         wb->stats.writeback_zero_bytes += io->len_bytes;

@@ -88,7 +88,6 @@ struct cbd_m_super {
 enum cbd_m_backend_used {
     CBD_M_BACKEND_FREE = 0,
     CBD_M_BACKEND_USED = 1,
-    CBD_M_BACKEND_REMOVING = 2, /* its segments are being given back */
 };
 
 /* Two copies, in table A and table B. */

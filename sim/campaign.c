@@ -1,0 +1,462 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Two passes over a workload: one that numbers the steps, one that cuts the power at some. */
+#include "campaign.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "campaign_plan.h"
+#include "sim_base.h"
+
+/* After a restart is due the process dies within this many steps, in the middle of something. */
+#define RESTART_STEPS 40u
+
+/* One pass. */
+struct pass {
+    const struct sim_campaign *c;
+    struct sim_world world;
+    struct sim_judge judge;
+    struct sim_result *result;
+    struct sim_step_log *log; /* first pass: filled; else NULL */
+    const struct sim_cut *cuts;
+    size_t cut_count, cut_next;
+    uint64_t step;
+    bool recovering;
+    bool die_armed;
+    uint64_t die_left;
+    jmp_buf died;
+    uint64_t *states_done; /* shared with the parent */
+    bool stop;
+};
+
+static enum sim_class class_of(const struct pass *p, enum cbd_step step)
+{
+    if (p->recovering)
+        return SIM_CLASS_RECOVERY;
+    switch (cbd_step_phase(step)) {
+    case CBD_PHASE_WRITEBACK:
+        return SIM_CLASS_WRITEBACK;
+    case CBD_PHASE_RECLAIM:
+        return SIM_CLASS_RECLAIM;
+    case CBD_PHASE_RECOVERY:
+        return SIM_CLASS_RECOVERY;
+    default:
+        return SIM_CLASS_WRITE_PATH;
+    }
+}
+
+static void keep_failure(struct sim_result *r, const struct sim_failed *f)
+{
+    uint32_t at = r->failed_kept;
+
+    r->failures++;
+    while (at > 0 && (r->failed[at - 1].step > f->step ||
+                      (r->failed[at - 1].step == f->step && r->failed[at - 1].subset > f->subset)))
+        at--;
+    if (at >= SIM_FAILURES_KEPT)
+        return;
+    if (r->failed_kept < SIM_FAILURES_KEPT)
+        r->failed_kept++;
+    memmove(&r->failed[at + 1], &r->failed[at], (r->failed_kept - 1 - at) * sizeof(r->failed[0]));
+    r->failed[at] = *f;
+}
+
+static void judge_one(struct pass *p, uint64_t step, uint64_t subset, uint64_t number)
+{
+    struct sim_failed failed = {.step = step, .subset = subset, .number = number};
+    struct sim_state_plan plan;
+
+    sim_plan_state(&p->judge, step, subset, number, &plan);
+    sim_judge_state(&p->judge, &plan, &failed.verdict);
+    if (p->states_done != NULL)
+        __atomic_add_fetch(p->states_done, 1, __ATOMIC_RELAXED);
+    if (failed.verdict.failure == SIM_FAILURE_NONE)
+        return;
+    keep_failure(p->result, &failed);
+    p->stop = p->c->stop_at_first;
+}
+
+static void at_step(struct pass *p, enum sim_class class, enum sim_step_kind kind)
+{
+    uint64_t step = p->step++;
+
+    if (p->log != NULL) {
+        p->log->bytes = sim_grow(p->log->bytes, &p->log->cap, p->log->count + 1, 1);
+        p->log->bytes[p->log->count++] = sim_step_byte(class, kind);
+        p->result->steps_by[class][kind]++;
+    }
+    if (p->cut_next < p->cut_count && p->cuts[p->cut_next].step == step) {
+        uint64_t number = p->cuts[p->cut_next++].number;
+
+        p->result->cuts++;
+        p->result->cuts_by[class][kind]++;
+        for (uint64_t s = 0; s < p->c->subsets && !p->stop; s++)
+            judge_one(p, step, s, number * p->c->subsets + s);
+    }
+    if (step == p->c->only_step && p->log == NULL) {
+        p->result->cuts++;
+        p->result->cuts_by[class][kind]++;
+        judge_one(p, step, p->c->only_subset, p->c->only_number);
+        p->stop = true;
+    }
+    if (p->die_armed && p->die_left-- == 0)
+        longjmp(p->died, 1);
+}
+
+static void on_pm(void *arg, const struct sim_pm_event *ev)
+{
+    struct pass *p = arg;
+    enum sim_step_kind kind = ev->kind == SIM_PM_FLUSH   ? SIM_STEP_FLUSH
+                              : ev->kind == SIM_PM_FENCE ? SIM_STEP_FENCE
+                                                         : SIM_STEP_STORE;
+
+    p->result->hash =
+        sim_rng_mix(p->result->hash, (uint64_t)ev->step << 56 ^ ev->off << 8 ^ ev->len_bytes);
+    at_step(p, class_of(p, ev->step), kind);
+}
+
+static void on_disk(void *arg, const struct sim_disk_event *ev)
+{
+    struct pass *p = arg;
+
+    p->result->hash =
+        sim_rng_mix(p->result->hash, (uint64_t)ev->op << 56 ^ ev->off_bytes << 8 ^ ev->len_bytes);
+    at_step(p, ev->op == CBD_DISK_READ ? SIM_CLASS_READ : SIM_CLASS_WRITEBACK, SIM_STEP_DISK);
+}
+
+static void hook(struct pass *p)
+{
+    struct sim_world *w = &p->world;
+
+    w->pmem->hook = on_pm;
+    w->pmem->hook_arg = p;
+    for (uint32_t n = 0; n < w->config.backends; n++) {
+        w->disk[n]->hook = on_disk;
+        w->disk[n]->hook_arg = p;
+    }
+}
+
+static void unhook(struct pass *p)
+{
+    struct sim_world *w = &p->world;
+
+    w->pmem->hook = NULL;
+    for (uint32_t n = 0; n < w->config.backends; n++)
+        w->disk[n]->hook = NULL;
+}
+
+static void add_stats(struct pass *p)
+{
+    const uint64_t *from;
+    uint64_t *to = (uint64_t *)&p->result->total;
+
+    _Static_assert(sizeof(struct cbd_stats) % sizeof(uint64_t) == 0, "all counters");
+    for (uint32_t n = 0; n < p->world.config.backends; n++) {
+        if (p->world.main.backend[n] == NULL)
+            continue;
+        cbd_backend_stats(p->world.main.backend[n], &p->result->stats[n]);
+        from = (const uint64_t *)&p->result->stats[n];
+        for (size_t i = 0; i < sizeof(struct cbd_stats) / sizeof(uint64_t); i++)
+            to[i] += from[i];
+    }
+}
+
+static bool run_failed(struct pass *p, int error, const char *where)
+{
+    struct sim_verdict *v = &p->result->run_verdict;
+
+    p->result->run_failed = true;
+    v->failure = SIM_FAILURE_RUN;
+    v->violation = p->world.violation;
+    v->backend = p->world.violation_backend;
+    v->error = error;
+    v->where = where;
+    if (p->world.main.env.errors > 0)
+        v->report = p->world.main.env.first[0];
+    return false;
+}
+
+/* What each open request left becomes the content that must stay. */
+static bool adopt(struct pass *p)
+{
+    struct sim_world *w = &p->world;
+    uint64_t max = SIM_REQUEST_BYTES_MAX / 512;
+
+    for (uint32_t n = 0; n < w->config.backends; n++) {
+        struct sim_oracle_range r;
+
+        for (size_t cursor = 0; sim_oracle_open_next(w->oracle[n], &cursor, &r);) {
+            if (r.op == SIM_ORACLE_OP_FLUSH)
+                continue;
+            for (uint64_t done = 0, len; done < r.sectors; done += len) {
+                uint64_t *v = w->main.versions;
+                int error;
+
+                len = r.sectors - done < max ? r.sectors - done : max;
+                error = sim_process_read(&w->main, n, r.start_sector + done, len, v);
+                if (error != 0)
+                    return run_failed(p, error, "read after a restart");
+                for (uint64_t i = 0, k; i < len; i += k) {
+                    for (k = 1; i + k < len && v[i + k] == v[i];)
+                        k++;
+                    if (sim_oracle_adopt(w->oracle[n], r.start_sector + done + i, k, v[i]) !=
+                        SIM_ORACLE_OK) {
+                        w->violation.promise = SIM_ORACLE_P1;
+                        w->violation.sector = r.start_sector + done + i;
+                        w->violation.got = v[i];
+                        return run_failed(p, 0, "restart");
+                    }
+                }
+            }
+        }
+        sim_oracle_resume(w->oracle[n]);
+    }
+    return true;
+}
+
+/* The power fails for good; the machine comes back and the run goes on. */
+static bool restart(struct pass *p)
+{
+    struct sim_world *w = &p->world;
+    uint64_t h = sim_rng_mix(w->config.seed, 1000 + p->result->restarts++);
+    struct sim_crash crash = sim_crash_subset(h % 16, h);
+    const char *where;
+    int error;
+
+    unhook(p);
+    add_stats(p);
+    for (uint32_t n = 0; n < w->config.backends; n++)
+        sim_oracle_crash(w->oracle[n]);
+    sim_world_power_cut(w, &crash);
+    hook(p);
+    p->recovering = true;
+    error = sim_process_start(&w->main, w, sim_rng_mix(h, 1), true, &where);
+    p->recovering = false;
+    if (error != 0)
+        return run_failed(p, error, where);
+    return adopt(p);
+}
+
+/* False: the run is over, because it failed or nothing is left to do. */
+static bool one_request(struct pass *p, const struct sim_request *r)
+{
+    if (setjmp(p->died) != 0) {
+        p->die_armed = false;
+        return restart(p);
+    }
+    if (!sim_world_request(&p->world, r))
+        return run_failed(p, p->world.error,
+                          p->world.error_where != NULL ? p->world.error_where : "read");
+    return !p->stop;
+}
+
+static int run_requests(struct pass *p)
+{
+    const struct sim_campaign *c = p->c;
+    struct sim_request r;
+    uint64_t done = 0, restarts = 0;
+    int got;
+
+    got = c->source.rewind(c->source.arg, &p->result->trace_error);
+    while (got >= 0 && (got = c->source.next(c->source.arg, &r, &p->result->trace_error)) == 1) {
+        if (restarts < c->restarts &&
+            done == c->source.requests * (restarts + 1) / (c->restarts + 1)) {
+            p->die_armed = true;
+            p->die_left = sim_rng_mix(c->config.seed, 500 + restarts++) % RESTART_STEPS;
+        }
+        done++;
+        if (!one_request(p, &r))
+            return 0;
+    }
+    p->die_armed = false;
+    p->result->requests_total = done;
+    return got;
+}
+
+static int run_pass(struct pass *p)
+{
+    struct sim_world *w = &p->world;
+    int error = sim_world_create(w, &p->c->config);
+
+    if (error != 0) {
+        (void)run_failed(p, error, w->error_where);
+        sim_world_destroy(w);
+        return 0;
+    }
+    sim_judge_init(&p->judge, w);
+    hook(p);
+    error = run_requests(p);
+    add_stats(p);
+    if (error == 0 && !p->result->run_failed && !p->stop && !sim_world_finish(w))
+        (void)run_failed(p, w->error, w->error_where != NULL ? w->error_where : "final compare");
+    for (int op = 0; op < SIM_REQUEST_OP_COUNT; op++) {
+        p->result->requests[op] = w->requests[op];
+        p->result->bytes[op] = w->bytes[op];
+    }
+    p->result->steps = p->step;
+    p->result->segments = (uint32_t)p->result->stats[0].segments;
+    p->result->judged = p->judge.counts;
+    sim_judge_destroy(&p->judge);
+    sim_world_destroy(w);
+    return error;
+}
+
+/* What the workers write and the parent reads. */
+struct shared {
+    uint64_t states_done;
+    struct {
+        int error;
+        bool finished;
+        struct sim_result result;
+    } worker[SIM_WORKERS_MAX];
+};
+
+static void run_worker(const struct sim_campaign *c, struct shared *shared, uint32_t worker,
+                       const struct sim_cut *cuts, size_t count)
+{
+    struct pass *p = sim_zalloc(1, sizeof(*p));
+    struct sim_cut *mine = sim_zalloc(count, sizeof(*mine));
+
+    p->c = c;
+    p->result = &shared->worker[worker].result;
+    p->states_done = &shared->states_done;
+    for (size_t i = 0; i < count; i++)
+        if (i % c->workers == worker)
+            mine[p->cut_count++] = cuts[i];
+    p->cuts = mine;
+    shared->worker[worker].error = run_pass(p);
+    shared->worker[worker].finished = true;
+    free(mine);
+    free(p);
+}
+
+static void merge(struct sim_result *to, const struct sim_result *from)
+{
+    const uint64_t *f = (const uint64_t *)&from->judged;
+    uint64_t *t = (uint64_t *)&to->judged;
+
+    for (size_t i = 0; i < sizeof(struct sim_judged) / sizeof(uint64_t); i++)
+        t[i] += f[i];
+    to->judged.recovery_steps = from->judged.recovery_steps > to->judged.recovery_steps
+                                    ? from->judged.recovery_steps
+                                    : to->judged.recovery_steps;
+    to->cuts += from->cuts;
+    for (int c = 0; c < SIM_CLASS_COUNT; c++)
+        for (int k = 0; k < SIM_STEP_KIND_COUNT; k++)
+            to->cuts_by[c][k] += from->cuts_by[c][k];
+    for (uint32_t i = 0; i < from->failed_kept; i++)
+        keep_failure(to, &from->failed[i]);
+    to->failures += from->failures - from->failed_kept;
+    if (from->run_failed && !to->run_failed) {
+        to->run_failed = true;
+        to->run_verdict = from->run_verdict;
+    }
+}
+
+static bool all_gone(const pid_t *pid, uint32_t workers)
+{
+    for (uint32_t i = 0; i < workers; i++)
+        if (pid[i] != 0)
+            return false;
+    return true;
+}
+
+/* Waits for the workers and shows how far they are. */
+static void watch(const struct sim_campaign *c, struct shared *shared, pid_t *pid, uint64_t total)
+{
+    while (!all_gone(pid, c->workers)) {
+        for (uint32_t i = 0; i < c->workers; i++)
+            if (pid[i] != 0 && waitpid(pid[i], NULL, WNOHANG) != 0)
+                pid[i] = 0;
+        if (c->progress != NULL)
+            c->progress(c->progress_arg, __atomic_load_n(&shared->states_done, __ATOMIC_RELAXED),
+                        total);
+        usleep(20000);
+    }
+}
+
+static int run_workers(const struct sim_campaign *c, const struct sim_cut *cuts, size_t count,
+                       struct sim_result *result)
+{
+    struct shared *shared =
+        mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pid_t pid[SIM_WORKERS_MAX] = {0};
+    int error = 0;
+
+    if (shared == MAP_FAILED)
+        return CBD_E_NOMEM;
+    for (uint32_t i = 0; i < c->workers; i++) {
+        fflush(NULL);
+        pid[i] = c->workers == 1 ? 0 : fork();
+        if (pid[i] == 0) {
+            run_worker(c, shared, i, cuts, count);
+            if (c->workers > 1)
+                _exit(0);
+        }
+    }
+    if (c->workers > 1)
+        watch(c, shared, pid, count * c->subsets);
+    for (uint32_t i = 0; i < c->workers && error == 0; i++) {
+        error = shared->worker[i].error;
+        if (!shared->worker[i].finished) {
+            result->run_failed = true;
+            result->run_verdict =
+                (struct sim_verdict){.failure = SIM_FAILURE_RUN, .where = "a worker died"};
+        }
+        merge(result, &shared->worker[i].result);
+    }
+    munmap(shared, sizeof(*shared));
+    return error;
+}
+
+int sim_campaign_run(const struct sim_campaign *c, struct sim_result *result)
+{
+    struct sim_step_log log = {0};
+    struct sim_cut *cuts = NULL;
+    struct pass *first = sim_zalloc(1, sizeof(*first));
+    size_t count = 0;
+    int error;
+
+    memset(result, 0, sizeof(*result));
+    first->c = c;
+    first->result = result;
+    first->log = &log;
+    error = run_pass(first);
+    free(first);
+    if (error == 0 && !result->run_failed) {
+        if (c->only_step == UINT64_MAX)
+            count = sim_plan_cuts(&log, c->crashes, c->config.seed, &cuts);
+        if (count != 0 || c->only_step != UINT64_MAX)
+            error = run_workers(c, cuts, count, result);
+    }
+    free(cuts);
+    free(log.bytes);
+    return error;
+}
+
+const char *sim_class_name(enum sim_class class)
+{
+    static const char *const names[SIM_CLASS_COUNT] = {
+        [SIM_CLASS_WRITE_PATH] = "write path", [SIM_CLASS_WRITEBACK] = "write-back",
+        [SIM_CLASS_RECLAIM] = "reclaim",       [SIM_CLASS_RECOVERY] = "recovery",
+        [SIM_CLASS_READ] = "read miss",
+    };
+
+    return (unsigned)class < SIM_CLASS_COUNT ? names[class] : "unknown";
+}
+
+const char *sim_step_kind_name(enum sim_step_kind kind)
+{
+    static const char *const names[SIM_STEP_KIND_COUNT] = {
+        [SIM_STEP_STORE] = "store",
+        [SIM_STEP_FLUSH] = "flush",
+        [SIM_STEP_FENCE] = "fence",
+        [SIM_STEP_DISK] = "disk",
+    };
+
+    return (unsigned)kind < SIM_STEP_KIND_COUNT ? names[kind] : "unknown";
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Made-up workloads: seeded requests over a small space, so that everything overlaps. */
+#ifndef SIM_GENERATE_H
+#define SIM_GENERATE_H
+
+#include "campaign.h"
+#include "rng.h"
+
+struct sim_generator {
+    uint64_t seed;
+    uint64_t requests;
+    uint64_t space_bytes; /* addresses are below; multiples of 512 */
+    uint32_t volumes;
+    uint32_t len_max_bytes;
+    /* private */
+    struct sim_rng rng;
+    uint64_t done;
+};
+
+/* A source that reads from g, which must outlive it. */
+struct sim_source sim_generator_source(struct sim_generator *g);
+
+#endif

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Judging one crash state: takes the power away from a world at this instant, lets the core
+ * recover, asks core/check and the oracles, and puts everything back as it was.
+ */
+#ifndef SIM_JUDGE_H
+#define SIM_JUDGE_H
+
+#include "world.h"
+
+enum sim_failure {
+    SIM_FAILURE_NONE,
+    SIM_FAILURE_REFUSED,  /* the core did not open or attach after the crash */
+    SIM_FAILURE_CHECK,    /* core/check found an error */
+    SIM_FAILURE_READ,     /* a read through the recovered cache failed */
+    SIM_FAILURE_SERVED,   /* P1, P2 or P3 */
+    SIM_FAILURE_BACKING,  /* P4 */
+    SIM_FAILURE_UNSTABLE, /* a second recovery showed something else than the first (P3, P6) */
+    SIM_FAILURE_FINAL,    /* P5 */
+    SIM_FAILURE_DRAIN,    /* write-back or detach failed after recovery */
+    SIM_FAILURE_STORES,   /* one line stored cached and non-temporally without a fence */
+    SIM_FAILURE_RUN,      /* the run itself went wrong, without a crash */
+    SIM_FAILURE_COUNT,
+};
+
+/* What happens to one state; a function of seed, step and subset: see sim_plan_state(). */
+struct sim_state_plan {
+    struct sim_crash crash;
+    bool kill;          /* the process dies first; power fails after it has recovered */
+    bool nested;        /* power fails once more, inside recovery */
+    uint64_t nested_at; /* at this step of it; beyond its end: right after it */
+    struct sim_crash nested_crash;
+    bool lost_copy; /* one of two equal copies of some table entry is destroyed with the cut */
+    uint64_t lost_draw;
+    bool twice;   /* power fails once more after recovery and reads */
+    bool backing; /* judge the bare disks first */
+    bool full;    /* read every sector ever touched; then write back, detach, compare */
+};
+
+struct sim_verdict {
+    enum sim_failure failure;
+    struct sim_oracle_violation violation;
+    uint32_t backend;
+    int error;
+    const char *where;
+    struct cbd_report report; /* what the core said first, if it did */
+    uint32_t problem;         /* code of the finding of core/check */
+    uint64_t problem_off;
+};
+
+/* Counts of what was judged. */
+struct sim_judged {
+    uint64_t states;       /* crash images that were recovered and compared */
+    uint64_t nested;       /* of these with a second power cut inside recovery */
+    uint64_t nested_at[4]; /* by store, flush, fence, disk completion */
+    uint64_t killed, twice, full, backing, lost_copies;
+    uint64_t sectors;        /* compared */
+    uint64_t recovery_steps; /* longest recovery */
+    uint64_t suspects;       /* unfinished records that recovery discarded */
+};
+
+struct sim_judge {
+    struct sim_world *world;
+    struct sim_process process; /* the one that recovers */
+    struct sim_judged counts;
+};
+
+void sim_judge_init(struct sim_judge *j, struct sim_world *w);
+void sim_judge_destroy(struct sim_judge *j);
+
+/* The plan of subset `subset` of the cut before step `step`. */
+void sim_plan_state(const struct sim_judge *j, uint64_t step, uint64_t subset,
+                    uint64_t state_number, struct sim_state_plan *plan);
+
+/* The world is as before when it returns. */
+void sim_judge_state(struct sim_judge *j, const struct sim_state_plan *plan,
+                     struct sim_verdict *verdict);
+
+/* "P1 lost", ...: static. */
+const char *sim_failure_name(enum sim_failure failure);
+
+/* One or two sentences; returns buf. */
+const char *sim_verdict_text(const struct sim_verdict *v, char *buf, size_t buf_bytes);
+
+#endif
