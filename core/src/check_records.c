@@ -153,27 +153,38 @@ static int check_record(void *arg, uint32_t slot, const struct cbd_record *r)
     return stop;
 }
 
+/* The last slot that holds a record at all: slots behind it may be known to be lost. */
+static uint32_t last_record(const struct segment_walk *w, uint32_t slots, struct cbd_record *r)
+{
+    struct cbd_pmem *pm = w->k->cache.pm;
+    const struct cbd_segment *seg = &w->k->cache.segments[w->id];
+    struct cbd_m_record m;
+
+    while (slots-- > 0)
+        if (pm->ops->read(pm, cbd_check_slot_off(w->k, w->id, slots), &m, sizeof(m)) == 0 &&
+            cbd_record_decode(&m, seg->record_seed, seg->entry.generation, slots,
+                              &w->k->cache.super.geo, r))
+            return slots;
+    return CBD_CHECK_NONE;
+}
+
 /* The last record of an open segment. After a clean detach no write can be unfinished. */
 static int check_suspect(struct segment_walk *w, const struct cbd_scan *scan)
 {
     struct cbd_check_backend *out = &w->k->out->backends[w->backend];
     bool detached = w->k->state_valid[w->backend] && !out->unclean;
-    struct cbd_check_finding f =
-        cbd_check_finding(detached ? CBD_PROBLEM_SUSPECT_DETACHED : CBD_PROBLEM_SUSPECT);
-    const struct cbd_segment *seg = &w->k->cache.segments[w->id];
-    uint32_t slot = scan->records - 1;
-    struct cbd_m_record m;
+    struct cbd_check_finding f = cbd_check_finding(detached ? CBD_PROBLEM_SUSPECT_DETACHED
+                                                            : CBD_PROBLEM_SUSPECT);
     struct cbd_record r;
+    uint32_t slot = last_record(w, scan->records, &r);
 
     out->suspects++;
     f.segment = w->id;
-    f.slot = slot;
     f.backend = w->backend;
-    f.off_bytes = cbd_check_slot_off(w->k, w->id, slot);
-    f.range_known = w->k->cache.pm->ops->read(w->k->cache.pm, f.off_bytes, &m, sizeof(m)) == 0 &&
-                    cbd_record_decode(&m, seg->record_seed, seg->entry.generation, slot,
-                                      &w->k->cache.super.geo, &r);
-    if (f.range_known) {
+    if (slot != CBD_CHECK_NONE) {
+        f.slot = slot;
+        f.off_bytes = cbd_check_slot_off(w->k, w->id, slot);
+        f.range_known = true;
         f.addr_bytes = r.addr_bytes;
         f.len_bytes = r.len_bytes;
     }

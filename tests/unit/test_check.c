@@ -506,6 +506,17 @@ static void the_last_record_is_suspect_not_damaged(void **state)
     assert_int_equal(expect(f, CBD_PROBLEM_UNFINISHED, 0)->addr_bytes, 1024);
 }
 
+static void a_header_proves_that_records_before_it_are_lost(void **state)
+{
+    struct fixture *f = *state;
+    uint32_t id = stopped_with_three(f);
+
+    for (uint32_t slot = 1; slot < 4; slot++)
+        slot_at(f, id, slot)[30] ^= 4;
+    assert_int_equal(expect(f, CBD_PROBLEM_RECORD_DAMAGED, 2)->addr_bytes, 8192);
+    assert_int_equal(f->sum.records_damaged, 2); /* slot 3 may have been unfinished */
+}
+
 static void after_a_detach_nothing_is_unfinished_or_dirty(void **state)
 {
     struct fixture *f = *state;
@@ -772,6 +783,7 @@ int main(void)
         T(a_copy_may_be_one_version_behind_and_no_more),
         T(a_damaged_record_is_named_with_its_range),
         T(the_last_record_is_suspect_not_damaged),
+        T(a_header_proves_that_records_before_it_are_lost),
         T(after_a_detach_nothing_is_unfinished_or_dirty),
         T(headers_and_data_are_verified),
         T(forged_records_are_found),
