@@ -110,11 +110,11 @@ static uint64_t number(const struct dump_field *f, const uint8_t *bytes)
 
 const char *dump_word(enum dump_kind kind, uint64_t value)
 {
-    static const char *const used[] = {"free", "used", "removing"};
+    static const char *const used[] = {"free", "used"};
     static const char *const status[] = {"free", "open", "closed"};
     static const char *const type[] = {NULL, "write", "fill", "zero", "void"};
 
-    if (kind == DUMP_USED && value < 3)
+    if (kind == DUMP_USED && value < 2)
         return used[value];
     if (kind == DUMP_STATUS && value < 3)
         return status[value];
