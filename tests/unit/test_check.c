@@ -155,7 +155,8 @@ static int pm_read(struct cbd_pmem *pm, uint64_t off, void *dst, size_t len)
     return 0;
 }
 
-static const struct cbd_pmem_ops pm_ops = {pm_store64, pm_copy, pm_set, pm_flush, pm_fence, pm_read};
+static const struct cbd_pmem_ops pm_ops = {pm_store64, pm_copy,  pm_set,
+                                           pm_flush,   pm_fence, pm_read};
 
 static void disk_submit(struct cbd_disk *disk, struct cbd_disk_io *io)
 {
@@ -318,7 +319,8 @@ static uint8_t *slot_at(struct fixture *f, uint32_t segment, uint32_t slot)
 static void forge_segment(struct fixture *f, uint32_t id, void (*edit)(struct cbd_segment_entry *e))
 {
     const struct cbd_super *super = &f->sum.super;
-    uint32_t seed = cbd_seed_place(cbd_seed_cache(super->uuid, super->salt), CBD_SEED_SEGMENT, id, 0);
+    uint32_t cache_seed = cbd_seed_cache(super->uuid, super->salt);
+    uint32_t seed = cbd_seed_place(cache_seed, CBD_SEED_SEGMENT, id, 0);
     struct cbd_m_segment m;
     struct cbd_segment_entry e;
 
@@ -725,7 +727,7 @@ static uint64_t next_random(uint64_t *s)
     return *s;
 }
 
-/* Bytes, lines and pages anywhere where something is stored: never a crash, and a bounded report. */
+/* Bytes, lines and pages where something is stored: never a crash, and a bounded report. */
 static void random_damage_is_survived(void **state)
 {
     struct fixture *f = *state;

@@ -105,7 +105,8 @@ void report_finding(struct report *r, const struct cbd_check_finding *f)
         text_finding(r, f);
 }
 
-static void json_backend(json_t *array, uint32_t id, const struct cbd_check_backend *b, bool scanned)
+static void json_backend(json_t *array, uint32_t id, const struct cbd_check_backend *b,
+                         bool scanned)
 {
     json_t *o = cbd_tool_json_append_object(array);
 
@@ -172,12 +173,12 @@ static void text_backend(const struct report *r, const struct cbd_check_backend 
 static void text_summary(const struct report *r, const struct cbd_check_summary *s, unsigned flags)
 {
     bool scanned = (flags & CBD_CHECK_SCAN) != 0;
-    const char *what = (flags & CBD_CHECK_DATA) != 0 ? "records and data"
-                       : scanned                     ? "records"
-                                                     : "superblocks and tables only (-f checks all)";
+    const char *what = "superblocks and tables only (-f checks all)";
 
     if (r->quiet)
         return;
+    if (scanned)
+        what = (flags & CBD_CHECK_DATA) != 0 ? "records and data" : "records";
     for (uint32_t i = 0; i < CBD_BACKENDS; i++)
         if (s->backends[i].used && (r->verbose || s->backends[i].unclean))
             text_backend(r, &s->backends[i], scanned);

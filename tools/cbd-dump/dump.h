@@ -17,11 +17,11 @@ struct dump {
     json_t *document;     /* NULL: text */
     json_t *json_segments;
     json_t *json_keys;
-    json_t *json_damage;  /* what --keys and --segments find beside entries */
+    json_t *json_damage;  /* what --keys finds wrong with records */
     bool heading;         /* of the segments was printed */
     uint32_t run_first, run_count, run_backend; /* segments that share the next line */
     struct cbd_check_summary *summary;
-    /* what is wrong with the superblocks and the copies of entries, from the check; NULL: nothing */
+    /* what is wrong with superblocks and copies of entries; NULL: nothing */
     const struct cbd_problem *super_problem[CBD_SUPER_COPIES];
     const struct cbd_problem *backend_problem[CBD_BACKENDS][2];
     const struct cbd_problem *state_problem[CBD_BACKENDS][2];

@@ -58,7 +58,8 @@ static void show_text(const struct arguments *a, const struct cbd_format_options
 
     snprintf(label, sizeof(label), "%s", o->label);
     cbd_tool_clean_text(label);
-    printf("%s: %s\n", a->path, a->dry_run ? "would be formatted; nothing was written" : "formatted");
+    printf("%s: %s\n", a->path,
+           a->dry_run ? "would be formatted; nothing was written" : "formatted");
     printf("  uuid           %s\n", cbd_tool_uuid_print(o->uuid, uuid));
     if (label[0] != '\0')
         printf("  label          %s\n", label);

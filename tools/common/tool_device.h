@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A cache device as a tool has it: mapped, locked, and with an environment that reports to stderr. */
+/* A cache device as a tool has it: mapped, locked, with an environment that reports to stderr. */
 #ifndef CBD_TOOL_DEVICE_H
 #define CBD_TOOL_DEVICE_H
 
