@@ -277,6 +277,24 @@ static int run_requests(struct pass *p)
     return got;
 }
 
+/* The end of the run as a power cut would leave it, for the offline tools to look at. */
+static void write_image(struct pass *p)
+{
+    struct sim_crash crash = sim_crash_subset(7, p->c->config.seed);
+    struct cbd_pmem *pm = &p->world.pmem->pm;
+    FILE *f;
+
+    unhook(p);
+    sim_world_mark(&p->world);
+    sim_world_power_cut(&p->world, &crash);
+    f = fopen(p->c->image, "wbx");
+    p->result->image_failed = f == NULL || fwrite(pm->base, pm->size_bytes, 1, f) != 1;
+    if (f != NULL && fclose(f) != 0)
+        p->result->image_failed = true;
+    sim_world_rollback(&p->world);
+    hook(p);
+}
+
 static int run_pass(struct pass *p)
 {
     struct sim_world *w = &p->world;
@@ -291,6 +309,8 @@ static int run_pass(struct pass *p)
     hook(p);
     error = run_requests(p);
     add_stats(p);
+    if (error == 0 && !p->result->run_failed && p->log != NULL && p->c->image != NULL)
+        write_image(p);
     if (error == 0 && !p->result->run_failed && !p->stop && !sim_world_finish(w))
         (void)run_failed(p, w->error, w->error_where != NULL ? w->error_where : "final compare");
     for (int op = 0; op < SIM_REQUEST_OP_COUNT; op++) {

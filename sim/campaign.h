@@ -56,6 +56,7 @@ struct sim_campaign {
     uint64_t only_step;
     uint64_t only_subset;
     uint64_t only_number; /* of the state in the campaign */
+    const char *image; /* where the pmem after a last power cut goes, or NULL */
     void (*progress)(void *arg, uint64_t states_done, uint64_t states_total);
     void *progress_arg;
 };
@@ -82,6 +83,7 @@ struct sim_result {
     struct cbd_stats total;                   /* sums over all processes of the run */
     uint64_t hash; /* of everything the run stored: same on every machine */
     uint32_t segments;
+    bool image_failed; /* it could not be written: see errno */
     bool run_failed;
     struct sim_verdict run_verdict;
     struct sim_trace_error trace_error;

@@ -94,9 +94,10 @@ static int assign_segments(struct cbd_cache *c, uint32_t id, uint32_t want)
  */
 static int repair_before_write(struct cbd_cache *c)
 {
-    int error = 0;
+    int error = cbd_tables_settle(c);
 
-    cbd_repair_supers(c);
+    if (error == 0)
+        cbd_repair_supers(c);
     for (uint32_t i = 0; i < CBD_BACKENDS && error == 0; i++)
         if (c->attached[i] == NULL)
             error = cbd_repair_backend(c, i);

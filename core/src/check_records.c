@@ -173,8 +173,8 @@ static int check_suspect(struct segment_walk *w, const struct cbd_scan *scan)
 {
     struct cbd_check_backend *out = &w->k->out->backends[w->backend];
     bool detached = w->k->state_valid[w->backend] && !out->unclean;
-    struct cbd_check_finding f = cbd_check_finding(detached ? CBD_PROBLEM_SUSPECT_DETACHED
-                                                            : CBD_PROBLEM_SUSPECT);
+    struct cbd_check_finding f =
+        cbd_check_finding(detached ? CBD_PROBLEM_SUSPECT_DETACHED : CBD_PROBLEM_SUSPECT);
     struct cbd_record r;
     uint32_t slot = last_record(w, scan->records, &r);
 

@@ -85,7 +85,10 @@ struct cbd_writeback {
     struct cbd_disk_io flush;
     atomic_bool flush_busy;
     atomic_uint inflight;
-    atomic_ullong completions;
+    atomic_ullong completions; /* the last thing that a completion touches */
+    uint64_t submitted;
+    atomic_ullong advances;    /* what brought E nearer: for those who wait for space */
+    atomic_bool retrying;      /* this epoch has failed before: its writes are no news */
     uint64_t completions_seen; /* before the last step of a drain */
     atomic_int error;
     struct cbd_stats stats;
@@ -166,6 +169,7 @@ int cbd_twin_read_segment(struct cbd_cache *c, uint32_t id, struct cbd_segment_e
                           bool *differ) CBD_MUST_CHECK;
 void cbd_twin_repair(struct cbd_cache *c, struct cbd_twin twin, const void *bytes);
 int cbd_twin_repair_end(struct cbd_cache *c) CBD_MUST_CHECK;
+int cbd_tables_settle(struct cbd_cache *c) CBD_MUST_CHECK;
 void cbd_repair_supers(struct cbd_cache *c);
 int cbd_repair_backend(struct cbd_cache *c, uint32_t id) CBD_MUST_CHECK;
 int cbd_repair_segment(struct cbd_cache *c, uint32_t id) CBD_MUST_CHECK;
@@ -188,6 +192,7 @@ int cbd_stream_room(struct cbd_backend *b, struct cbd_stream *s, uint64_t addr, 
                     struct cbd_room *room) CBD_MUST_CHECK;
 void cbd_stream_commit(struct cbd_backend *b, struct cbd_stream *s, const struct cbd_room *room,
                        const struct cbd_record *record);
+void cbd_stream_skip(struct cbd_backend *b, const struct cbd_room *room, uint64_t len);
 void cbd_segment_seeds(const struct cbd_cache *c, uint32_t id, struct cbd_segment *seg);
 void cbd_segment_make_free(struct cbd_backend *b, uint32_t id);
 bool cbd_has_space(void *backend);
@@ -222,6 +227,10 @@ struct cbd_index_part {
     uint64_t start; /* sectors within the tree */
     uint64_t len;
 };
+
+/* The trees first .. end-1 are the only ones that [addr, addr+len) may touch. */
+void cbd_index_trees(const struct cbd_backend *b, uint64_t addr, uint64_t len, uint32_t *first,
+                     uint32_t *end);
 
 /* The part of tree `n` that [addr, addr+len) covers; false: none. */
 bool cbd_index_part(struct cbd_backend *b, uint32_t n, uint64_t addr, uint64_t len,

@@ -2,11 +2,14 @@
 /*
  * Making an empty cache.
  *
- * F1  the old superblock copies are erased and that is durable before a table is touched: a crash
- *     in between leaves no cache, never an old superblock over new tables;
+ *   old or none --F1--> "being formatted" --F2--> the same, new tables --F3--> new cache
+ *
+ * F1  superblocks that say "being formatted", with the new generation floor, are durable before a
+ *     table is touched: a crash in between leaves no cache, never an old superblock over new tables,
+ *     and the next format still knows the floor;
  * F2  tables are durable before a superblock names them;
- * F3  generations start above any that an old superblock of this device leads to, and the salt is
- *     new: no old record validates in the new cache.
+ * F3  generations start above any that a superblock or table of this device leads to, and the salt
+ *     is new: no old record validates in the new cache.
  */
 #include <string.h>
 
@@ -32,17 +35,6 @@ static uint64_t old_generation(struct cbd_pmem *pm, const struct cbd_super *old)
             highest = entry.generation;
     }
     return highest;
-}
-
-static int erase_old(struct cbd_pmem *pm, const struct cbd_geometry *geo, uint64_t old_super2_off)
-{
-    uint64_t places[] = {CBD_SUPER0_OFF, CBD_SUPER1_OFF, geo->super2_off, old_super2_off};
-
-    /* A copy that survives a crash here still describes untouched tables. */
-    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
-        if (places[i] != 0)
-            pm->ops->set(pm, places[i], 0, CBD_PAGE_BYTES, CBD_PMEM_NT, CBD_STEP_FORMAT_ERASE);
-    return pm->ops->fence(pm, CBD_STEP_FORMAT_ERASE_FENCE);
 }
 
 static void write_table(struct cbd_pmem *pm, const struct cbd_super *super, uint64_t table)
@@ -73,7 +65,7 @@ static void write_table(struct cbd_pmem *pm, const struct cbd_super *super, uint
     }
 }
 
-static int write_supers(struct cbd_pmem *pm, const struct cbd_super *super)
+static void write_supers(struct cbd_pmem *pm, const struct cbd_super *super, enum cbd_step step)
 {
     uint64_t places[CBD_SUPER_COPIES] = {CBD_SUPER0_OFF, CBD_SUPER1_OFF, super->geo.super2_off};
 
@@ -81,9 +73,20 @@ static int write_supers(struct cbd_pmem *pm, const struct cbd_super *super)
         struct cbd_m_super m;
 
         cbd_super_encode(super, copy, &m);
-        pm->ops->copy(pm, places[copy], &m, sizeof(m), CBD_PMEM_NT, CBD_STEP_FORMAT_SUPER);
+        pm->ops->copy(pm, places[copy], &m, sizeof(m), CBD_PMEM_NT, step);
     }
-    return pm->ops->fence(pm, CBD_STEP_FORMAT_SUPER_FENCE);
+}
+
+/* F1. A copy of the old superblock that a crash here leaves still describes untouched tables. */
+static int begin(struct cbd_pmem *pm, const struct cbd_super *super, uint64_t old_super2_off)
+{
+    struct cbd_super formatting = *super;
+
+    formatting.incompat |= CBD_INCOMPAT_FORMATTING;
+    if (old_super2_off != 0 && old_super2_off != super->geo.super2_off)
+        pm->ops->set(pm, old_super2_off, 0, CBD_PAGE_BYTES, CBD_PMEM_NT, CBD_STEP_FORMAT_ERASE);
+    write_supers(pm, &formatting, CBD_STEP_FORMAT_BEGIN);
+    return pm->ops->fence(pm, CBD_STEP_FORMAT_BEGIN_FENCE);
 }
 
 int cbd_format(struct cbd_pmem *pm, struct cbd_env *env, const struct cbd_format_options *options,
@@ -103,12 +106,12 @@ int cbd_format(struct cbd_pmem *pm, struct cbd_env *env, const struct cbd_format
     super.incompat = options->no_data_checksum ? 0 : CBD_INCOMPAT_DATA_CHECKSUMS;
     super.created_s = options->created_s;
     super.salt = options->salt;
-    super.generation_floor = 1;
-    if (cbd_super_read(pm, env, &old, &bad) == 0)
-        super.generation_floor = old_generation(pm, &old) + 1; /* F3 */
-    else
+    super.generation_floor = cbd_super_generation(pm) + 1; /* F3 */
+    if (cbd_super_read(pm, env, &old, &bad) != 0)
         old.geo.super2_off = 0;
-    error = erase_old(pm, &super.geo, old.geo.super2_off); /* F1 */
+    else if (old_generation(pm, &old) >= super.generation_floor)
+        super.generation_floor = old_generation(pm, &old) + 1;
+    error = begin(pm, &super, old.geo.super2_off);
     if (error != 0)
         return error;
     write_table(pm, &super, super.geo.table_a_off);
@@ -116,7 +119,8 @@ int cbd_format(struct cbd_pmem *pm, struct cbd_env *env, const struct cbd_format
     error = pm->ops->fence(pm, CBD_STEP_FORMAT_TABLE_FENCE); /* F2 */
     if (error != 0)
         return error;
-    error = write_supers(pm, &super);
+    write_supers(pm, &super, CBD_STEP_FORMAT_SUPER);
+    error = pm->ops->fence(pm, CBD_STEP_FORMAT_SUPER_FENCE);
     *geo = super.geo;
     return error;
 }

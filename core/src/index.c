@@ -70,6 +70,19 @@ uint64_t cbd_index_next_order(struct cbd_backend *b, struct cbd_index_tree *t)
     return t->last_order;
 }
 
+void cbd_index_trees(const struct cbd_backend *b, uint64_t addr, uint64_t len, uint32_t *first,
+                     uint32_t *end)
+{
+    uint32_t mask = tree_count(b) - 1;
+
+    *first = 0;
+    *end = tree_count(b);
+    if (addr / CBD_REGION_BYTES != (addr + len - 1) / CBD_REGION_BYTES)
+        return;
+    *first = (uint32_t)(addr / CBD_REGION_BYTES) & mask;
+    *end = *first + 1;
+}
+
 bool cbd_index_part(struct cbd_backend *b, uint32_t n, uint64_t addr, uint64_t len,
                     struct cbd_index_part *part)
 {
@@ -126,7 +139,10 @@ int cbd_index_insert_range(struct cbd_backend *b, const struct cbd_record *r, ui
 /* Removes everything of order below `below` in the range, tree by tree under its lock. */
 int cbd_index_forget_range(struct cbd_backend *b, uint64_t addr, uint64_t len, uint64_t below)
 {
-    for (uint32_t n = 0; n < tree_count(b); n++) {
+    uint32_t first, end;
+
+    cbd_index_trees(b, addr, len, &first, &end);
+    for (uint32_t n = first; n < end; n++) {
         struct cbd_index_part part;
         int error;
 

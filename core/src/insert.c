@@ -83,11 +83,11 @@ static int store_payload(struct cbd_backend *b, const struct cbd_insert *in,
 static int lock_trees(struct cbd_backend *b, const struct cbd_insert *in)
 {
     struct cbd_env *env = b->cache->env;
-    uint32_t trees = 1u << b->tree_bits;
-    uint32_t n;
+    uint32_t first, end, n;
     int error = 0;
 
-    for (n = 0; n < trees && error == 0; n++) {
+    cbd_index_trees(b, in->addr, in->len, &first, &end);
+    for (n = first; n < end && error == 0; n++) {
         struct cbd_index_part part;
         uint64_t pieces;
 
@@ -101,7 +101,7 @@ static int lock_trees(struct cbd_backend *b, const struct cbd_insert *in)
     }
     if (error == 0)
         return 0;
-    for (n--; n-- > 0;) {
+    for (n--; n-- > first;) {
         struct cbd_index_part part;
 
         if (cbd_index_part(b, n, in->addr, in->len, &part))
@@ -112,7 +112,10 @@ static int lock_trees(struct cbd_backend *b, const struct cbd_insert *in)
 
 static void unlock_trees(struct cbd_backend *b, const struct cbd_insert *in)
 {
-    for (uint32_t n = 0; n < 1u << b->tree_bits; n++) {
+    uint32_t first, end;
+
+    cbd_index_trees(b, in->addr, in->len, &first, &end);
+    for (uint32_t n = first; n < end; n++) {
         struct cbd_index_part part;
 
         if (cbd_index_part(b, n, in->addr, in->len, &part))
@@ -124,8 +127,10 @@ static void unlock_trees(struct cbd_backend *b, const struct cbd_insert *in)
 static uint64_t take_order(struct cbd_backend *b, const struct cbd_insert *in)
 {
     uint64_t order = 0;
+    uint32_t first, end;
 
-    for (uint32_t n = 0; n < 1u << b->tree_bits; n++) {
+    cbd_index_trees(b, in->addr, in->len, &first, &end);
+    for (uint32_t n = first; n < end; n++) {
         struct cbd_index_part part;
 
         if (cbd_index_part(b, n, in->addr, in->len, &part)) {
@@ -134,7 +139,7 @@ static uint64_t take_order(struct cbd_backend *b, const struct cbd_insert *in)
             order = next > order ? next : order;
         }
     }
-    for (uint32_t n = 0; n < 1u << b->tree_bits; n++) {
+    for (uint32_t n = first; n < end; n++) {
         struct cbd_index_part part;
 
         if (cbd_index_part(b, n, in->addr, in->len, &part))
@@ -186,8 +191,10 @@ static int insert_into(struct cbd_backend *b, struct cbd_stream *s, struct cbd_i
     if (error == 0) {
         int nomem = lock_trees(b, in);
 
-        if (nomem != 0)
-            return nomem; /* nothing names the payload: the next write overwrites it */
+        if (nomem != 0) {
+            cbd_stream_skip(b, room, in->len);
+            return nomem;
+        }
         error = publish(b, in, room, &record);
         unlock_trees(b, in);
     }
@@ -206,12 +213,11 @@ int cbd_insert(struct cbd_backend *b, unsigned lane, struct cbd_insert *in)
     struct cbd_stream *s = &b->streams[lane % b->stream_count];
     uint64_t payload = in->type == CBD_M_RECORD_ZERO ? 0 : in->len;
     struct cbd_room room;
-    int error = atomic_load(&b->failed);
+    int error;
 
-    if (error != 0)
-        return error;
     cbd_lock_take(b->cache->env, &s->lock);
-    if (in->type == CBD_M_RECORD_FILL && in->order < atomic_load(&b->horizon_next))
+    error = atomic_load(&b->failed);
+    if (error == 0 && in->type == CBD_M_RECORD_FILL && in->order < atomic_load(&b->horizon_next))
         error = CBD_E_AGAIN;
     if (error == 0)
         error = cbd_stream_room(b, s, in->addr, &payload, &room);

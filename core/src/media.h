@@ -114,6 +114,8 @@ static inline uint32_t cbd_slot_off(const struct cbd_geometry *geo, uint32_t slo
  */
 static inline uint32_t cbd_payload_limit(const struct cbd_geometry *geo, uint32_t slots)
 {
+    if (slots >= geo->segment_bytes / sizeof(struct cbd_m_record))
+        return 0;
     return (geo->segment_bytes - slots * (uint32_t)sizeof(struct cbd_m_record)) &
            ~(CBD_PAGE_BYTES - 1);
 }
@@ -122,6 +124,7 @@ static inline uint32_t cbd_payload_limit(const struct cbd_geometry *geo, uint32_
 uint32_t cbd_block_count(uint64_t addr_bytes, uint32_t len_bytes);
 uint32_t cbd_header_bytes(uint64_t addr_bytes, uint32_t len_bytes);
 
+uint64_t cbd_super_generation(struct cbd_pmem *pm);
 void cbd_super_encode(const struct cbd_super *super, uint32_t copy, struct cbd_m_super *m);
 int cbd_super_decode(const struct cbd_m_super *m, uint32_t copy, uint64_t device_bytes,
                      struct cbd_super *super) CBD_MUST_CHECK;

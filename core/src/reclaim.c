@@ -117,20 +117,31 @@ static bool lists_passed(const struct walk *w)
     return true;
 }
 
+/*
+ * A segment that was closed only now may still be in the list of its stream: it stays, and the
+ * next step frees it. The stream's lock covers the list, the table lock the segment's status.
+ */
 static void free_segments(struct walk *w)
 {
     struct cbd_backend *b = w->b;
     struct cbd_cache *c = b->cache;
 
-    cbd_lock_take(c->env, &b->table_lock);
-    for (uint32_t id = 0; id < c->super.geo.segment_count; id++) {
-        if (owned(b, id) && c->segments[id].entry.status == CBD_M_SEGMENT_CLOSED &&
-            c->segments[id].order_max < w->below) {
-            cbd_segment_make_free(b, id);
-            b->reclaim_stats.segments_reclaimed++;
+    for (uint32_t n = 0; n < b->stream_count; n++) {
+        cbd_lock_take(c->env, &b->streams[n].lock);
+        cbd_lock_take(c->env, &b->table_lock);
+        for (uint32_t id = 0; id < c->super.geo.segment_count; id++) {
+            const struct cbd_segment *seg = &c->segments[id];
+
+            if (owned(b, id) && seg->entry.status == CBD_M_SEGMENT_CLOSED &&
+                seg->entry.stream % b->stream_count == n && seg->order_max < w->below &&
+                !seg->listed) {
+                cbd_segment_make_free(b, id);
+                b->reclaim_stats.segments_reclaimed++;
+            }
         }
+        cbd_lock_drop(&b->table_lock);
+        cbd_lock_drop(&b->streams[n].lock);
     }
-    cbd_lock_drop(&b->table_lock);
 }
 
 /* R5 */

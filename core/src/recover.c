@@ -10,7 +10,9 @@
  *   5  epoch and era begin above everything seen
  *   6  the state says "attached", in both copies                        V5
  *
- * V1  copies are equal before the engine writes to one of them (T1);
+ * V1  what the tables were found to say is made durable, then copies are made equal, before the
+ *     engine writes to one of them (T1): after a crash of the process alone a copy may be readable
+ *     and not yet durable;
  * V2  order decides, so the result does not depend on the order of the scan;
  * V3  a void record is durable before the stream goes on: the next record will say that every slot
  *     below it is durable, and that is then true;
@@ -211,10 +213,12 @@ static int recover_segment(struct recovery *rec, uint32_t id)
 static int repair_entries(struct cbd_backend *b)
 {
     struct cbd_cache *c = b->cache;
-    int error;
+    int error = cbd_tables_settle(c);
 
-    cbd_repair_supers(c);
-    error = cbd_repair_backend(c, b->id);
+    if (error == 0) {
+        cbd_repair_supers(c);
+        error = cbd_repair_backend(c, b->id);
+    }
     for (uint32_t id = 0; id < c->super.geo.segment_count && error == 0; id++)
         if (c->segments[id].entry.owner == b->id + 1)
             error = cbd_repair_segment(c, id);
@@ -289,16 +293,20 @@ static void build_lists(struct recovery *rec)
 }
 
 /* 5: above everything that was ever acknowledged and everything that is forgotten. */
-static void begin_counting(struct recovery *rec)
+static int begin_counting(struct recovery *rec)
 {
     struct cbd_backend *b = rec->b;
     uint64_t order = rec->order_max > b->state.horizon ? rec->order_max : b->state.horizon;
     uint64_t epoch =
         rec->epoch_max > b->state.epoch_written ? rec->epoch_max : b->state.epoch_written;
 
+    /* Only forged media come near the limits; counting on from there could pass them. */
+    if (order > CBD_ORDER_MAX / 2 || epoch > CBD_EPOCH_MAX / 2)
+        return CBD_E_CORRUPT;
     atomic_store(&b->era, (order >> CBD_ORDER_COUNT_BITS) + 1);
     atomic_store(&b->epoch, epoch + 1);
     atomic_store(&b->horizon_next, b->state.horizon);
+    return 0;
 }
 
 int cbd_recover(struct cbd_backend *b)
@@ -321,7 +329,7 @@ int cbd_recover(struct cbd_backend *b)
     }
     if (error == 0) {
         build_lists(&rec);
-        begin_counting(&rec);
+        error = begin_counting(&rec);
         b->reclaim_stats.recovered_records = rec.stats.recovered_records;
         b->reclaim_stats.recovered_dirty_bytes = rec.stats.recovered_dirty_bytes;
         b->reclaim_stats.recovered_suspects = rec.stats.recovered_suspects;

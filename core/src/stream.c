@@ -54,6 +54,8 @@ static bool place_payload(const struct cbd_backend *b, const struct cbd_segment 
     uint32_t limit = cbd_payload_limit(geo, seg->records + 1);
     uint32_t header = len != 0 ? cbd_header_bytes(addr, (uint32_t)len) : 0;
 
+    if (seg->records >= geo->segment_bytes / sizeof(struct cbd_m_record))
+        return false;
     *payload_off = len != 0 ? seg->payload_end + header : 0;
     return seg->payload_end <= limit && header + len <= limit - seg->payload_end;
 }
@@ -106,6 +108,8 @@ static int open_segment(struct cbd_backend *b, struct cbd_stream *s, uint32_t id
     struct cbd_segment *seg = &b->cache->segments[id];
     struct cbd_segment_entry *e = &seg->entry;
 
+    if (e->generation >= CBD_GENERATION_MAX)
+        return CBD_E_CORRUPT; /* only a forged entry gets here */
     e->status = CBD_M_SEGMENT_OPEN;
     e->stream = (uint8_t)(s - b->streams);
     e->generation++; /* S2 */
@@ -182,6 +186,21 @@ int cbd_stream_room(struct cbd_backend *b, struct cbd_stream *s, uint64_t addr, 
     return CBD_E_INVALID; /* a piece is never larger than an empty segment */
 }
 
+static uint32_t payload_end(const struct cbd_room *room, uint64_t len)
+{
+    return (uint32_t)(room->payload_off + len + CBD_LINE_BYTES - 1) & ~(CBD_LINE_BYTES - 1);
+}
+
+/*
+ * A payload was stored that no record will name. Its stores are not fenced, so another thread must
+ * not store there again: the next payload goes behind it.
+ */
+void cbd_stream_skip(struct cbd_backend *b, const struct cbd_room *room, uint64_t len)
+{
+    if (room->payload_off != 0)
+        b->cache->segments[room->segment].payload_end = payload_end(room, len);
+}
+
 /* The record is durable: the next one goes behind it. */
 void cbd_stream_commit(struct cbd_backend *b, struct cbd_stream *s, const struct cbd_room *room,
                        const struct cbd_record *record)
@@ -190,8 +209,7 @@ void cbd_stream_commit(struct cbd_backend *b, struct cbd_stream *s, const struct
 
     seg->records = room->slot + 1;
     if (room->payload_off != 0)
-        seg->payload_end = (uint32_t)(room->payload_off + record->len_bytes + CBD_LINE_BYTES - 1) &
-                           ~(CBD_LINE_BYTES - 1);
+        seg->payload_end = payload_end(room, record->len_bytes);
     if (record->order < seg->order_min)
         seg->order_min = record->order;
     if (record->order > seg->order_max)

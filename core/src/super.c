@@ -82,6 +82,8 @@ int cbd_super_decode(const struct cbd_m_super *m, uint32_t copy, uint64_t device
     super->generation_floor = cbd_get64(m->generation_floor);
     super->created_s = cbd_get64(m->created_s);
     memcpy(super->label, m->label, sizeof(m->label));
+    if ((super->incompat & CBD_INCOMPAT_FORMATTING) != 0)
+        return CBD_E_NOTCBD;
     if (super->disk_version != CBD_DISK_VERSION || (super->incompat & ~CBD_INCOMPAT_KNOWN) != 0)
         return CBD_E_VERSION;
     if (super->generation_floor > CBD_GENERATION_MAX)
@@ -92,6 +94,32 @@ int cbd_super_decode(const struct cbd_m_super *m, uint32_t copy, uint64_t device
     if (cbd_get32(m->backends_max) != CBD_BACKENDS || !geometry_valid(geo, device_bytes))
         return CBD_E_CORRUPT;
     return 0;
+}
+
+/*
+ * The highest generation floor of any superblock on the device, one of an interrupted format
+ * included; 0: there is none.
+ */
+uint64_t cbd_super_generation(struct cbd_pmem *pm)
+{
+    uint64_t end = pm->size_bytes / CBD_PAGE_BYTES * CBD_PAGE_BYTES;
+    uint64_t places[CBD_SUPER_COPIES] = {CBD_SUPER0_OFF, CBD_SUPER1_OFF, end - CBD_PAGE_BYTES};
+    uint64_t highest = 0;
+
+    for (uint32_t copy = 0; copy < CBD_SUPER_COPIES; copy++) {
+        struct cbd_m_super m;
+        uint64_t floor;
+
+        if (places[copy] > pm->size_bytes || pm->size_bytes - places[copy] < sizeof(m) ||
+            pm->ops->read(pm, places[copy], &m, sizeof(m)) != 0 ||
+            memcmp(m.magic, CBD_SUPER_MAGIC, sizeof(m.magic)) != 0 ||
+            cbd_get32(m.crc) != super_crc(&m))
+            continue;
+        floor = cbd_get64(m.generation_floor);
+        if (floor > highest && floor < CBD_GENERATION_MAX)
+            highest = floor;
+    }
+    return highest;
 }
 
 struct super_scan {

@@ -178,6 +178,27 @@ int cbd_twin_write_segment(struct cbd_cache *c, uint32_t id, struct cbd_segment_
     return cbd_twin_write(c, twin, &m, steps);
 }
 
+/*
+ * Makes superblocks and tables durable as they can be read now. After a crash of the process alone
+ * a copy may be readable and not yet durable: if the other one were written then, a power cut could
+ * take both.
+ */
+int cbd_tables_settle(struct cbd_cache *c)
+{
+    const struct cbd_geometry *geo = &c->super.geo;
+    const struct {
+        uint64_t off, len;
+    } part[] = {
+        {CBD_SUPER0_OFF, sizeof(struct cbd_m_super)},  {CBD_SUPER1_OFF, sizeof(struct cbd_m_super)},
+        {geo->table_a_off, geo->table_bytes},          {geo->table_b_off, geo->table_bytes},
+        {geo->super2_off, sizeof(struct cbd_m_super)},
+    };
+
+    for (size_t i = 0; i < sizeof(part) / sizeof(part[0]); i++)
+        c->pm->ops->flush(c->pm, part[i].off, part[i].len, CBD_STEP_RECOVER_FLUSH_TABLES);
+    return c->pm->ops->fence(c->pm, CBD_STEP_RECOVER_FLUSH_TABLES_FENCE);
+}
+
 /* Reads a backend's entry and state again and repairs them. Not while it is attached. */
 int cbd_repair_backend(struct cbd_cache *c, uint32_t id)
 {

@@ -29,10 +29,10 @@ static uint64_t piece_bytes(const struct cbd_backend *b, uint64_t off, uint64_t 
     return (off + b->piece_bytes_max) / unit * unit - off;
 }
 
-/* Counts whatever brings space nearer: requests that the disk completed, and reclaims. */
+/* Counts whatever brings space nearer: write-back that gets on, and reclaims. */
 static uint64_t progress(const struct cbd_backend *b)
 {
-    return atomic_load(&b->wb.completions) + atomic_load(&b->grace);
+    return atomic_load(&b->wb.advances) + atomic_load(&b->grace);
 }
 
 /* Inserts one record, waiting for a free segment as long as there is progress. */

@@ -22,10 +22,13 @@
 
 #include "engine.h"
 
+/* From the count on, whoever detaches may free the backend: nothing of it is touched any more. */
 static void completed(struct cbd_backend *b)
 {
+    struct cbd_env *env = b->cache->env;
+
     atomic_fetch_add(&b->wb.completions, 1);
-    b->cache->env->ops->wake(b->cache->env);
+    env->ops->wake(env);
 }
 
 static void write_done(struct cbd_disk_io *io, int error)
@@ -35,6 +38,8 @@ static void write_done(struct cbd_disk_io *io, int error)
 
     if (error != 0)
         atomic_store(&b->wb.error, error);
+    else if (!atomic_load(&b->wb.retrying))
+        atomic_fetch_add(&b->wb.advances, 1);
     atomic_store(&wio->busy, false);
     atomic_fetch_sub(&b->wb.inflight, 1);
     completed(b);
@@ -48,6 +53,13 @@ static void flush_done(struct cbd_disk_io *io, int error)
         atomic_store(&b->wb.error, error);
     atomic_store(&b->wb.flush_busy, false);
     completed(b);
+}
+
+static bool all_completed(void *arg)
+{
+    struct cbd_backend *b = arg;
+
+    return atomic_load(&b->wb.completions) == b->wb.submitted;
 }
 
 int cbd_writeback_init(struct cbd_backend *b)
@@ -70,6 +82,9 @@ void cbd_writeback_destroy(struct cbd_backend *b)
 {
     struct cbd_env *env = b->cache->env;
 
+    /* The disk owns the buffers until it has answered. */
+    while (!all_completed(b))
+        (void)env->ops->wait(env, all_completed, b, UINT64_MAX);
     for (uint32_t i = 0; i < CBD_WB_DEPTH; i++)
         if (b->wb.io[i].buf != NULL)
             env->ops->free(env, b->wb.io[i].buf, CBD_WB_BUFFER_BYTES);
@@ -234,8 +249,11 @@ static int start_epoch(struct cbd_backend *b)
         return error;
     advance_cursors(b);
     if (oldest == UINT64_MAX) {
-        atomic_store(&b->urgent, false);
-        return 0;
+        /* Nothing is dirty, but segments were passed: reclaim may go on. */
+        if (!atomic_exchange(&b->urgent, false))
+            return 0;
+        b->cache->env->ops->wake(b->cache->env);
+        return 1;
     }
     if (oldest == atomic_load(&b->epoch) && !must_close(b))
         return 0;
@@ -330,6 +348,7 @@ static int submit_next(struct cbd_backend *b, struct cbd_wb_io *wio, struct cbd_
     wb->stats.writeback_ios++;
     atomic_store(&wio->busy, true);
     atomic_fetch_add(&wb->inflight, 1);
+    wb->submitted++;
     b->disk->ops->submit(b->disk, io);
     return 0;
 }
@@ -337,6 +356,7 @@ static int submit_next(struct cbd_backend *b, struct cbd_wb_io *wio, struct cbd_
 static int give_up(struct cbd_backend *b, int error)
 {
     b->wb.stats.writeback_errors++;
+    atomic_store(&b->wb.retrying, true);
     b->wb.phase = CBD_WB_IDLE; /* W3: E stays, the cursors stay */
     return error;
 }
@@ -366,6 +386,7 @@ static int write_step(struct cbd_backend *b)
     wb->flush = (struct cbd_disk_io){.op = CBD_DISK_FLUSH, .done = flush_done, .owner = b};
     wb->stats.writeback_flushes++;
     atomic_store(&wb->flush_busy, true);
+    wb->submitted++;
     b->disk->ops->submit(b->disk, &wb->flush); /* W3 */
     return 1;
 }
@@ -399,6 +420,8 @@ static int commit_step(struct cbd_backend *b)
     cbd_tree_clear(&wb->pool, &wb->tree);
     wb->stats.dirty_bytes += wb->bytes;
     wb->stats.writeback_epochs++;
+    atomic_store(&wb->retrying, false);
+    atomic_fetch_add(&wb->advances, 1);
     wb->phase = CBD_WB_IDLE;
     atomic_store(&b->urgent, false);
     b->cache->env->ops->wake(b->cache->env);

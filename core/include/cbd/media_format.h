@@ -56,6 +56,7 @@
 #define CBD_COMPAT_KNOWN UINT64_C(0)
 #define CBD_RO_COMPAT_KNOWN UINT64_C(0)
 #define CBD_INCOMPAT_DATA_CHECKSUMS (UINT64_C(1) << 0)
+#define CBD_INCOMPAT_FORMATTING (UINT64_C(1) << 63) /* a format was begun: there is no cache */
 #define CBD_INCOMPAT_KNOWN CBD_INCOMPAT_DATA_CHECKSUMS
 
 /* Three copies; immutable after format. */
