@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* cbd-sim replay: a trace with power cuts. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim_base.h"
+#include "sim_tool.h"
+#include "tool_exit.h"
+#include "tool_message.h"
+#include "tool_options.h"
+#include "tool_size.h"
+
+enum {
+    OPT_TRACE = 256,
+    OPT_FORMAT,
+    OPT_LENIENT,
+    OPT_CRASHES,
+    OPT_SUBSETS,
+    OPT_RESTARTS,
+    OPT_SEED,
+    OPT_CACHE,
+    OPT_SEGMENT,
+    OPT_STREAMS,
+    OPT_NO_CHECKSUM,
+    OPT_MODEL,
+    OPT_JOBS,
+    OPT_IMAGE,
+    OPT_JSON,
+};
+
+static const struct cbd_tool_option options[] = {
+    {OPT_TRACE, "trace", "FILE", "the trace: plain, gzip or zstd"},
+    {OPT_FORMAT, "format", "NAME", "auto, fio2, fio3 or msr (auto)"},
+    {OPT_LENIENT, "lenient", NULL, "pass over lines that cannot be read, and count them"},
+    {OPT_CRASHES, "crashes", "N", "power cuts (1000)"},
+    {OPT_SUBSETS, "subsets", "N", "crash states of each cut (16)"},
+    {OPT_RESTARTS, "restarts", "N", "power cuts of the run itself, which then goes on (8)"},
+    {OPT_SEED, "seed", "N", "of everything that is random (1)"},
+    {OPT_CACHE, "cache-size", "SIZE", "of the simulated pmem (24M)"},
+    {OPT_SEGMENT, "segment-size", "SIZE", "a power of two (256K)"},
+    {OPT_STREAMS, "streams", "N", "appenders of each backend (4)"},
+    {OPT_NO_CHECKSUM, "no-data-checksum", NULL, "no checksums of data"},
+    {OPT_MODEL, "model", "NAME", "adr, eadr or page: what a store needs to be durable (adr)"},
+    {OPT_JOBS, "jobs", "N", "processes; the report does not depend on it (all cores)"},
+    {OPT_IMAGE, "image", "FILE", "leave the pmem of one last power cut in a new file"},
+    {OPT_JSON, "json", NULL, "the report as JSON"},
+};
+
+static const struct cbd_tool_usage usage = {
+    .program = "cbd-sim",
+    .synopsis = "replay --trace FILE [OPTIONS]",
+    .summary = "Replays a trace through the cache and takes the power away at numbered steps.",
+    .options = options,
+    .option_count = sizeof(options) / sizeof(options[0]),
+    .footer =
+        "Exit status: 0 no violation, 4 violations, 8 the simulation could not run, 16 usage.",
+};
+
+struct parsed {
+    struct cbd_sim_replay replay;
+    bool json;
+    char why[256];
+};
+
+static int set_u32(const char *name, const char *text, uint64_t min, uint64_t max, uint32_t *value,
+                   char *why, size_t n)
+{
+    uint64_t v;
+    int error = cbd_tool_parse_number(name, text, min, max, &v, why, n);
+
+    if (error == 0)
+        *value = (uint32_t)v;
+    return error;
+}
+
+static int set_option(struct parsed *p, int key, const char *arg)
+{
+    struct cbd_sim_replay *r = &p->replay;
+    size_t n = sizeof(p->why);
+    uint64_t size = 0;
+    int error = 0;
+
+    switch (key) {
+    case OPT_TRACE:
+        r->trace = arg;
+        return 0;
+    case OPT_FORMAT:
+        error = sim_trace_format_parse(arg, &r->format);
+        if (error != 0)
+            snprintf(p->why, n, "--format: got '%.40s', limit auto, fio2, fio3 or msr", arg);
+        return error;
+    case OPT_LENIENT:
+        r->lenient = true;
+        return 0;
+    case OPT_CRASHES:
+        return cbd_tool_parse_number("--crashes", arg, 0, 100000000, &r->crashes, p->why, n);
+    case OPT_SUBSETS:
+        return set_u32("--subsets", arg, 1, 100000, &r->subsets, p->why, n);
+    case OPT_RESTARTS:
+        return set_u32("--restarts", arg, 0, 100000, &r->restarts, p->why, n);
+    case OPT_SEED:
+        return cbd_tool_parse_number("--seed", arg, 0, UINT64_MAX, &r->seed, p->why, n);
+    case OPT_CACHE:
+        return cbd_tool_parse_size("--cache-size", arg, &r->cache_bytes, p->why, n);
+    case OPT_SEGMENT:
+        error = cbd_tool_parse_size("--segment-size", arg, &size, p->why, n);
+        r->segment_bytes = size > UINT32_MAX ? UINT32_MAX : (uint32_t)size;
+        return error;
+    case OPT_STREAMS:
+        return set_u32("--streams", arg, 1, CBD_STREAMS_MAX, &r->streams, p->why, n);
+    case OPT_NO_CHECKSUM:
+        r->no_data_checksum = true;
+        return 0;
+    case OPT_MODEL:
+        if (cbd_sim_model_parse(arg, &r->model))
+            return 0;
+        snprintf(p->why, n, "--model: got '%.40s', limit adr, eadr or page", arg);
+        return CBD_E_INVALID;
+    case OPT_JOBS:
+        return set_u32("--jobs", arg, 1, SIM_WORKERS_MAX, &r->jobs, p->why, n);
+    case OPT_IMAGE:
+        r->image = arg;
+        return 0;
+    case OPT_JSON:
+    default:
+        p->json = true;
+        return 0;
+    }
+}
+
+static void show_progress(void *arg, uint64_t done, uint64_t total)
+{
+    (void)total;
+    cbd_tool_progress_update(arg, done);
+}
+
+static int run(const struct parsed *p, const struct cbd_sim_trace *t, struct sim_campaign *c)
+{
+    struct sim_result *result = sim_zalloc(1, sizeof(*result));
+    struct cbd_tool_progress progress;
+    int exit_code, error;
+
+    cbd_tool_progress_open(&progress, -1);
+    cbd_tool_progress_begin(&progress, "power cuts", c->crashes * c->subsets);
+    c->progress = show_progress;
+    c->progress_arg = &progress;
+    error = sim_campaign_run(c, result);
+    cbd_tool_progress_end(&progress);
+    if (error != 0) {
+        if (result->trace_error.text[0] != '\0')
+            cbd_tool_error(NULL, "%s", result->trace_error.text);
+        else
+            cbd_tool_error_code(p->replay.trace, "replay", error);
+        free(result);
+        return CBD_EXIT_OPERATIONAL;
+    }
+    exit_code = result->failures != 0 || result->run_failed ? CBD_EXIT_LEFT : CBD_EXIT_CLEAN;
+    if (!p->json)
+        cbd_sim_report_text(&p->replay, t, c, result);
+    else if (cbd_sim_report_json(&p->replay, t, c, result) != 0)
+        exit_code = CBD_EXIT_OPERATIONAL;
+    free(result);
+    return exit_code;
+}
+
+int cbd_sim_cmd_replay(int argc, char **argv)
+{
+    struct cbd_tool_parser parser;
+    enum cbd_tool_next next;
+    struct parsed p = {0};
+    struct cbd_sim_trace t;
+    struct sim_campaign c;
+    int exit_code;
+
+    cbd_sim_replay_defaults(&p.replay);
+    cbd_tool_options_begin(&parser, &usage, argc, argv);
+    while ((next = cbd_tool_options_next(&parser)) == CBD_TOOL_OPTION)
+        if (set_option(&p, parser.key, parser.argument) != 0)
+            return cbd_tool_usage_error(&usage, "%s", p.why);
+    if (next == CBD_TOOL_EXIT)
+        return parser.exit_code;
+    if (p.replay.trace == NULL)
+        return cbd_tool_usage_error(&usage, "--trace is missing");
+    if (p.replay.crashes * p.replay.subsets > UINT64_C(1) << 40)
+        return cbd_tool_usage_error(&usage, "--crashes times --subsets: got %llu, limit 2^40",
+                                    (unsigned long long)(p.replay.crashes * p.replay.subsets));
+    exit_code = cbd_sim_prepare(&p.replay, &t, &c);
+    if (exit_code != 0)
+        return exit_code;
+    exit_code = CBD_EXIT_OPERATIONAL;
+    if (cbd_sim_file_crc(p.replay.trace, &p.replay.trace_crc))
+        exit_code = run(&p, &t, &c);
+    cbd_sim_release(&t);
+    return exit_code;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* cbd-sim: replays real traces through the cache and takes the power away while it runs. */
+#include <string.h>
+
+#include "sim_tool.h"
+#include "tool_exit.h"
+#include "tool_options.h"
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+} commands[] = {
+    {"replay", cbd_sim_cmd_replay},
+    {"rerun", cbd_sim_cmd_rerun},
+};
+
+static const struct cbd_tool_usage usage = {
+    .program = "cbd-sim",
+    .synopsis = "replay --trace FILE [OPTIONS]\nrerun [OPTIONS] ID",
+    .summary = "Runs the cache in a simulator: every store, flush, fence and disk completion has\n"
+               "a number, and the power can fail at any of them.\n"
+               "  replay  a trace, with power cuts; recovery is checked after each\n"
+               "  rerun   one failure again, from the ID that was printed for it",
+    .operands_min = 1,
+    .operands_max = 1000,
+    .stop_at_operand = true,
+    .footer = "cbd-sim COMMAND --help tells more. Exit status: 0 no violation, 4 violations,\n"
+              "8 the simulation could not run, 16 usage.",
+};
+
+int main(int argc, char **argv)
+{
+    struct cbd_tool_parser parser;
+
+    cbd_tool_options_begin(&parser, &usage, argc, argv);
+    if (cbd_tool_options_next(&parser) != CBD_TOOL_OPERANDS)
+        return parser.exit_code;
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+        if (strcmp(parser.operands[0], commands[i].name) == 0)
+            return commands[i].run(parser.operand_count, parser.operands);
+    return cbd_tool_usage_error(&usage, "unknown command '%s'", parser.operands[0]);
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the subcommands of cbd-sim share. */
+#ifndef CBD_SIM_TOOL_H
+#define CBD_SIM_TOOL_H
+
+#include "campaign.h"
+#include "tool_progress.h"
+
+#define CBD_SIM_ID_BYTES 512
+
+/* Everything that makes a replay what it is; the same settings give the same bytes. */
+struct cbd_sim_replay {
+    const char *trace;
+    enum sim_trace_format format;
+    bool lenient;
+    uint32_t trace_crc; /* of the file as it is */
+    uint64_t seed;
+    uint64_t crashes;
+    uint32_t subsets;
+    uint32_t restarts;
+    uint64_t cache_bytes;
+    uint32_t segment_bytes;
+    uint32_t streams;
+    bool no_data_checksum;
+    enum sim_model model;
+    uint32_t jobs;
+    const char *image; /* where the pmem of a last power cut goes, or NULL */
+    /* rerun */
+    uint64_t step, subset, number;
+};
+
+void cbd_sim_replay_defaults(struct cbd_sim_replay *r);
+
+/* The state `f` of replay r as one word that rerun takes. */
+void cbd_sim_id_print(const struct cbd_sim_replay *r, const struct sim_failed *f,
+                      char id[CBD_SIM_ID_BYTES]);
+
+/* 0, or CBD_E_INVALID and a sentence in why. r->trace points into text, which is changed. */
+int cbd_sim_id_parse(char *text, struct cbd_sim_replay *r, char *why, size_t why_len_bytes);
+
+/* An open trace as a source of requests, with what its first pass found. */
+struct cbd_sim_trace {
+    const struct cbd_sim_replay *replay;
+    struct sim_trace *trace;
+    struct sim_trace_totals totals;
+};
+
+/* Scans the trace, fills the campaign. An exit code; a message was printed unless it is 0. */
+int cbd_sim_prepare(const struct cbd_sim_replay *r, struct cbd_sim_trace *t,
+                    struct sim_campaign *c);
+void cbd_sim_release(struct cbd_sim_trace *t);
+
+/* CRC-32 of a file; false with a message. */
+bool cbd_sim_file_crc(const char *path, uint32_t *crc);
+
+void cbd_sim_report_text(const struct cbd_sim_replay *r, const struct cbd_sim_trace *t,
+                         const struct sim_campaign *c, const struct sim_result *result);
+int cbd_sim_report_json(const struct cbd_sim_replay *r, const struct cbd_sim_trace *t,
+                        const struct sim_campaign *c, const struct sim_result *result);
+
+/* Subcommands: an exit code. */
+int cbd_sim_cmd_replay(int argc, char **argv);
+int cbd_sim_cmd_rerun(int argc, char **argv);
+
+const char *cbd_sim_model_name(enum sim_model model);
+bool cbd_sim_model_parse(const char *name, enum sim_model *model);
+
+#endif
