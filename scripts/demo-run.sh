@@ -1,24 +1,48 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
-# What the demo shows: a cache in a file, a backend, a replayed trace with crashes, a check, a dump.
+# What the demo shows: a cache in an ordinary file, a real trace replayed with thousands of power
+# cuts, and what the offline tools say about a device that lost power in the middle.
 # scripts/demo builds the tools first; CBD_BIN_DIR says where they are.
 set -eu -o pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 bin=${CBD_BIN_DIR:-$root/build/release/bin}
-trace=${1:-$root/examples/traces/sqlite-block.v3.iolog.zst}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+trace=${1:-examples/traces/sqlite-block.v3.iolog.zst}
+crashes=${2:-3000}
+work=$root/build/demo
+cd "$root"
+rm -rf "$work"
+mkdir -p "$work"
 
+say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 step() {
-    printf '\n$'
+    printf '$'
     printf ' %s' "${1##*/}" "${@:2}"
     printf '\n'
     "$@"
 }
 
-truncate -s 256M "$work/disk"
-step "$bin/cbd-format" --create 32M "$work/pmem"
-step "$bin/cbd-ctl" add "$work/pmem" disk0 "$work/disk"
-step "$bin/cbd-sim" replay --trace "$trace" --crashes 1000 --seed 1
-step "$bin/cbd-check" "$work/pmem"
-step "$bin/cbd-dump" --segments "$work/pmem"
+say "1. A cache in an ordinary file, in front of a disk that is one too"
+cd "$work"
+truncate -s 1G disk.img
+step "$bin/cbd-format" --create 64M --label demo cache.img
+step "$bin/cbd-ctl" cache.img backend add disk0 --backing disk.img --cache-size 48M
+step "$bin/cbd-ctl" cache.img writeback disk0
+step "$bin/cbd-ctl" cache.img backend list
+step "$bin/cbd-check" -f cache.img
+
+say "2. A real SQLite run replayed through the cache, the power cut at $crashes places"
+cd "$root"
+step "$bin/cbd-sim" replay --trace "$trace" --crashes "$crashes" --seed 1 \
+    --report build/demo/report.json --image build/demo/powercut.img
+
+say "3. The device as the last power cut left it: check, look, write back, check"
+cd "$work"
+truncate -s "$("$bin/cbd-ctl" --json powercut.img backend list |
+    sed -n 's/.*"size_bytes": \([0-9]*\).*/\1/p' | head -n 1)" old-disk.img
+step "$bin/cbd-check" powercut.img
+step "$bin/cbd-dump" --segments powercut.img | sed -n '1,14p'
+echo "  ..."
+step "$bin/cbd-ctl" powercut.img writeback disk0 --backing old-disk.img
+step "$bin/cbd-check" -f powercut.img
+
+say "Done. The report is in build/demo/report.json, the devices are beside it."

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* cbd-sim replay: a trace with power cuts. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,6 +26,7 @@ enum {
     OPT_MODEL,
     OPT_JOBS,
     OPT_IMAGE,
+    OPT_REPORT,
     OPT_JSON,
 };
 
@@ -36,13 +38,15 @@ static const struct cbd_tool_option options[] = {
     {OPT_SUBSETS, "subsets", "N", "crash states of each cut (16)"},
     {OPT_RESTARTS, "restarts", "N", "power cuts of the run itself, which then goes on (8)"},
     {OPT_SEED, "seed", "N", "of everything that is random (1)"},
-    {OPT_CACHE, "cache-size", "SIZE", "of the simulated pmem (24M)"},
+    {OPT_CACHE, "cache-size", "SIZE",
+     "of the simulated pmem (small enough that the trace fills it\nmany times: 4M to 24M a disk)"},
     {OPT_SEGMENT, "segment-size", "SIZE", "a power of two (256K)"},
     {OPT_STREAMS, "streams", "N", "appenders of each backend (4)"},
     {OPT_NO_CHECKSUM, "no-data-checksum", NULL, "no checksums of data"},
     {OPT_MODEL, "model", "NAME", "adr, eadr or page: what a store needs to be durable (adr)"},
     {OPT_JOBS, "jobs", "N", "processes; the report does not depend on it (all cores)"},
     {OPT_IMAGE, "image", "FILE", "leave the pmem of one last power cut in a new file"},
+    {OPT_REPORT, "report", "FILE", "write the report as JSON to a file, beside the text"},
     {OPT_JSON, "json", NULL, "the report as JSON"},
 };
 
@@ -121,6 +125,9 @@ static int set_option(struct parsed *p, int key, const char *arg)
     case OPT_IMAGE:
         r->image = arg;
         return 0;
+    case OPT_REPORT:
+        r->report = arg;
+        return 0;
     case OPT_JSON:
     default:
         p->json = true;
@@ -134,7 +141,20 @@ static void show_progress(void *arg, uint64_t done, uint64_t total)
     cbd_tool_progress_update(arg, done);
 }
 
-static int run(const struct parsed *p, const struct cbd_sim_trace *t, struct sim_campaign *c)
+static bool write_report(const struct parsed *p, const struct cbd_sim_trace *t,
+                         const struct sim_campaign *c, const struct sim_result *result)
+{
+    FILE *out = fopen(p->replay.report, "w");
+    bool ok = out != NULL && cbd_sim_report_json(&p->replay, t, c, result, out) == 0;
+
+    if (out != NULL && fclose(out) != 0)
+        ok = false;
+    if (!ok)
+        cbd_tool_error(p->replay.report, "%s", strerror(errno));
+    return ok;
+}
+
+static int run(struct parsed *p, const struct cbd_sim_trace *t, struct sim_campaign *c)
 {
     struct sim_result *result = sim_zalloc(1, sizeof(*result));
     struct cbd_tool_progress progress;
@@ -155,10 +175,16 @@ static int run(const struct parsed *p, const struct cbd_sim_trace *t, struct sim
         return CBD_EXIT_OPERATIONAL;
     }
     exit_code = result->failures != 0 || result->run_failed ? CBD_EXIT_LEFT : CBD_EXIT_CLEAN;
+    if (p->replay.report != NULL && !write_report(p, t, c, result))
+        exit_code = CBD_EXIT_OPERATIONAL;
     if (!p->json)
         cbd_sim_report_text(&p->replay, t, c, result);
-    else if (cbd_sim_report_json(&p->replay, t, c, result) != 0)
+    else if (cbd_sim_report_json(&p->replay, t, c, result, stdout) != 0)
         exit_code = CBD_EXIT_OPERATIONAL;
+    if (result->image_failed) {
+        cbd_tool_error(p->replay.image, "the image could not be written (it must not exist yet)");
+        exit_code = CBD_EXIT_OPERATIONAL;
+    }
     free(result);
     return exit_code;
 }

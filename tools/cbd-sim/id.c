@@ -18,7 +18,6 @@ void cbd_sim_replay_defaults(struct cbd_sim_replay *r)
     r->crashes = 1000;
     r->subsets = 16;
     r->restarts = 8;
-    r->cache_bytes = 24u << 20;
     r->segment_bytes = 256u << 10;
     r->streams = 4;
     r->jobs = cpus < 1 ? 1 : cpus > (long)SIM_WORKERS_MAX ? SIM_WORKERS_MAX : (uint32_t)cpus;

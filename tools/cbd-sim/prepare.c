@@ -102,7 +102,17 @@ static int check_cache(const struct cbd_sim_replay *r, struct sim_config *config
     return 0;
 }
 
-int cbd_sim_prepare(const struct cbd_sim_replay *r, struct cbd_sim_trace *t, struct sim_campaign *c)
+/* A sixth of what is written and read, within limits: reclaim has to work for its living. */
+static uint64_t cache_bytes(const struct cbd_sim_trace *t, uint32_t backends)
+{
+    uint64_t moved = t->totals.bytes[SIM_REQUEST_WRITE] + t->totals.bytes[SIM_REQUEST_READ];
+    uint64_t least = (UINT64_C(4) << 20) * backends, most = (UINT64_C(24) << 20) * backends;
+    uint64_t size = moved / 6 / CBD_REGION_BYTES * CBD_REGION_BYTES;
+
+    return size < least ? least : size > most ? most : size;
+}
+
+int cbd_sim_prepare(struct cbd_sim_replay *r, struct cbd_sim_trace *t, struct sim_campaign *c)
 {
     struct sim_trace_options options = {.format = r->format, .lenient = r->lenient};
     struct sim_trace_error error;
@@ -117,7 +127,6 @@ int cbd_sim_prepare(const struct cbd_sim_replay *r, struct cbd_sim_trace *t, str
     }
     c->config = (struct sim_config){
         .seed = r->seed,
-        .cache_bytes = r->cache_bytes / CBD_PAGE_BYTES * CBD_PAGE_BYTES,
         .segment_bytes = r->segment_bytes,
         .logical_block_bytes = LOGICAL_BLOCK,
         .dirty_start_percent = 30,
@@ -125,6 +134,9 @@ int cbd_sim_prepare(const struct cbd_sim_replay *r, struct cbd_sim_trace *t, str
         .model = r->model,
     };
     exit_code = size_disks(r, t, &c->config);
+    if (r->cache_bytes == 0)
+        r->cache_bytes = cache_bytes(t, c->config.backends);
+    c->config.cache_bytes = r->cache_bytes / CBD_PAGE_BYTES * CBD_PAGE_BYTES;
     if (exit_code == 0)
         exit_code = check_cache(r, &c->config);
     if (exit_code != 0) {

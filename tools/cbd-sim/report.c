@@ -161,5 +161,7 @@ void cbd_sim_report_text(const struct cbd_sim_replay *r, const struct cbd_sim_tr
     if (r->image != NULL)
         printf("\n  image        %s%s\n", r->image,
                result->image_failed ? ": COULD NOT BE WRITTEN" : "");
+    if (r->report != NULL)
+        printf("\n  report       %s\n", r->report);
     printf("\n  violations   %11s\n", count(result->failures + (result->run_failed ? 1 : 0), &a));
 }

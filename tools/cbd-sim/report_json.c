@@ -101,7 +101,7 @@ static void put_violations(json_t *doc, const struct cbd_sim_replay *replay,
 }
 
 int cbd_sim_report_json(const struct cbd_sim_replay *r, const struct cbd_sim_trace *t,
-                        const struct sim_campaign *c, const struct sim_result *result)
+                        const struct sim_campaign *c, const struct sim_result *result, FILE *out)
 {
     json_t *doc = cbd_tool_json_document("cbd-sim-replay", 1);
     char hash[20];
@@ -126,7 +126,7 @@ int cbd_sim_report_json(const struct cbd_sim_replay *r, const struct cbd_sim_tra
     put_violations(doc, r, result);
     snprintf(hash, sizeof(hash), "%016llx", (unsigned long long)result->hash);
     cbd_tool_json_text(doc, "run_hash", hash);
-    error = cbd_tool_json_print(doc, stdout);
+    error = cbd_tool_json_print(doc, out);
     json_decref(doc);
     return error;
 }

@@ -3,6 +3,8 @@
 #ifndef CBD_SIM_TOOL_H
 #define CBD_SIM_TOOL_H
 
+#include <stdio.h>
+
 #include "campaign.h"
 #include "tool_progress.h"
 
@@ -18,13 +20,14 @@ struct cbd_sim_replay {
     uint64_t crashes;
     uint32_t subsets;
     uint32_t restarts;
-    uint64_t cache_bytes;
+    uint64_t cache_bytes; /* 0: by what the trace writes; set by cbd_sim_prepare */
     uint32_t segment_bytes;
     uint32_t streams;
     bool no_data_checksum;
     enum sim_model model;
     uint32_t jobs;
-    const char *image; /* where the pmem of a last power cut goes, or NULL */
+    const char *report; /* where the report goes as JSON, beside the text, or NULL */
+    const char *image;  /* where the pmem of a last power cut goes, or NULL */
     /* rerun */
     uint64_t step, subset, number;
 };
@@ -46,8 +49,7 @@ struct cbd_sim_trace {
 };
 
 /* Scans the trace, fills the campaign. An exit code; a message was printed unless it is 0. */
-int cbd_sim_prepare(const struct cbd_sim_replay *r, struct cbd_sim_trace *t,
-                    struct sim_campaign *c);
+int cbd_sim_prepare(struct cbd_sim_replay *r, struct cbd_sim_trace *t, struct sim_campaign *c);
 void cbd_sim_release(struct cbd_sim_trace *t);
 
 /* CRC-32 of a file; false with a message. */
@@ -55,8 +57,9 @@ bool cbd_sim_file_crc(const char *path, uint32_t *crc);
 
 void cbd_sim_report_text(const struct cbd_sim_replay *r, const struct cbd_sim_trace *t,
                          const struct sim_campaign *c, const struct sim_result *result);
+/* 0 or CBD_E_SYSTEM: out is gone or full. */
 int cbd_sim_report_json(const struct cbd_sim_replay *r, const struct cbd_sim_trace *t,
-                        const struct sim_campaign *c, const struct sim_result *result);
+                        const struct sim_campaign *c, const struct sim_result *result, FILE *out);
 
 /* Subcommands: an exit code. */
 int cbd_sim_cmd_replay(int argc, char **argv);
