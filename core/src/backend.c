@@ -203,6 +203,16 @@ int cbd_backend_remove(struct cbd_cache *cache, uint32_t id)
     return assign_segments(cache, id, 0);
 }
 
+/* Segments of the share; what the entry says and what the table says may differ on forged media. */
+uint32_t cbd_owned_segments(const struct cbd_backend *b)
+{
+    uint32_t n = 0;
+
+    for (uint32_t id = 0; id < b->cache->super.geo.segment_count; id++)
+        n += b->cache->segments[id].entry.owner == b->id + 1;
+    return n;
+}
+
 static void release(struct cbd_backend *b)
 {
     struct cbd_env *env = b->cache->env;
@@ -213,6 +223,8 @@ static void release(struct cbd_backend *b)
     cbd_writeback_destroy(b);
     if (b->streams != NULL)
         env->ops->free(env, b->streams, b->stream_count * sizeof(*b->streams));
+    if (b->in_use != NULL)
+        env->ops->free(env, b->in_use, (cbd_owned_segments(b) + 1) * sizeof(*b->in_use));
     if (b->lanes != NULL)
         env->ops->free(env, b->lanes, CBD_LANES * sizeof(*b->lanes));
     env->ops->free(env, b, sizeof(*b));
@@ -258,7 +270,8 @@ static int make_ready(struct cbd_backend *b)
 
     b->streams = env->ops->alloc(env, b->stream_count * sizeof(*b->streams));
     b->lanes = env->ops->alloc(env, CBD_LANES * sizeof(*b->lanes));
-    if (b->streams == NULL || b->lanes == NULL)
+    b->in_use = env->ops->alloc(env, (cbd_owned_segments(b) + 1) * sizeof(*b->in_use));
+    if (b->streams == NULL || b->lanes == NULL || b->in_use == NULL)
         return CBD_E_NOMEM;
     memset(b->streams, 0, b->stream_count * sizeof(*b->streams));
     memset(b->lanes, 0, CBD_LANES * sizeof(*b->lanes));

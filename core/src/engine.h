@@ -74,9 +74,10 @@ struct cbd_wb_io {
 /* Owned by whoever runs the write-back step; the completions touch only the atomics. */
 struct cbd_writeback {
     enum cbd_wb_phase phase;
-    uint64_t epoch; /* the one being written */
-    uint64_t pos;   /* next sector to submit */
-    uint64_t bytes; /* dirty bytes that this epoch retires */
+    uint64_t epoch;              /* the one being written */
+    uint64_t pos;                /* next sector to submit */
+    uint64_t bytes;              /* dirty bytes that this epoch retires */
+    atomic_ullong retired_bytes; /* that all epochs have retired */
     struct cbd_tree_pool pool;
     struct cbd_tree tree;                     /* newest version of each address within the epoch */
     uint32_t cursor_segment[CBD_STREAMS_MAX]; /* where collecting stopped */
@@ -92,6 +93,12 @@ struct cbd_writeback {
     uint64_t completions_seen; /* before the last step of a drain */
     atomic_int error;
     struct cbd_stats stats;
+};
+
+/* A segment and the stream that it was opened by. */
+struct cbd_segment_ref {
+    uint32_t id;
+    uint32_t stream;
 };
 
 struct cbd_backend {
@@ -127,6 +134,7 @@ struct cbd_backend {
     /* owned by the step functions */
     struct cbd_writeback wb;
     struct cbd_stats reclaim_stats;
+    struct cbd_segment_ref *in_use; /* room for its whole share */
 };
 
 struct cbd_cache {
@@ -249,6 +257,7 @@ bool cbd_epoch_dirty(struct cbd_backend *b, uint64_t epoch);
 uint64_t cbd_dirty_bytes(const struct cbd_backend *b);
 
 /* recover.c */
+uint32_t cbd_owned_segments(const struct cbd_backend *b);
 int cbd_recover(struct cbd_backend *b) CBD_MUST_CHECK;
 
 /* scan.c: the records of one segment, for recovery and check alike */

@@ -46,7 +46,7 @@ uint64_t cbd_dirty_bytes(const struct cbd_backend *b)
 
     for (uint32_t i = 0; i < b->stream_count; i++)
         bytes += atomic_load(&b->streams[i].dirty_bytes);
-    return bytes - b->wb.stats.dirty_bytes;
+    return bytes - atomic_load(&b->wb.retired_bytes);
 }
 
 int cbd_flush(struct cbd_backend *b, unsigned lane)

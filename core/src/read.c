@@ -76,7 +76,7 @@ static bool extent_clean(struct cbd_backend *b, const struct cbd_extent *e)
 
     if (!cbd_header_decode(m, seg->header_seed,
                            (uint32_t)((payload - geo->data_off) % geo->segment_bytes), &h) ||
-        h.slot >= seg->records ||
+        h.slot >= geo->segment_bytes / sizeof(struct cbd_m_record) ||
         !cbd_record_decode(cbd_record_at(c, id, h.slot), seg->record_seed, seg->entry.generation,
                            h.slot, geo, &r) ||
         r.order != e->order)

@@ -30,65 +30,75 @@ uint32_t cbd_reclaim_low(const struct cbd_backend *b)
     return low > 2 ? low : 2;
 }
 
-static bool owned(const struct cbd_backend *b, uint32_t id)
-{
-    const struct cbd_segment_entry *e = &b->cache->segments[id].entry;
-
-    return e->owner == b->id + 1 && e->status != CBD_M_SEGMENT_FREE;
-}
-
-/* The lowest order above every record of some closed segment; 0: none is closed. */
-static uint64_t next_horizon(struct cbd_backend *b)
-{
-    const struct cbd_cache *c = b->cache;
-    uint64_t below = UINT64_MAX;
-
-    cbd_lock_take(c->env, &b->table_lock);
-    for (uint32_t id = 0; id < c->super.geo.segment_count; id++)
-        if (owned(b, id) && c->segments[id].entry.status == CBD_M_SEGMENT_CLOSED)
-            below = cbd_min64(below, c->segments[id].order_max + 1);
-    cbd_lock_drop(&b->table_lock);
-    return below == UINT64_MAX ? 0 : below;
-}
-
+/* One round over the segments that were in use when it began. */
 struct walk {
     struct cbd_backend *b;
+    uint32_t count; /* of b->in_use */
     uint64_t below;
     uint64_t epoch_written;
 };
 
-/* Calls visit for each record below w->below, with the stream of its segment locked. */
-static int walk_below(struct walk *w, int (*visit)(struct walk *w, const struct cbd_record *r))
+/*
+ * Notes every segment in use. Only reclaim makes one free, so they stay in use and in their
+ * stream; what else is in them is read under the lock of that stream.
+ */
+static void snapshot(struct walk *w)
 {
-    struct cbd_cache *c = w->b->cache;
+    struct cbd_backend *b = w->b;
+    const struct cbd_cache *c = b->cache;
 
+    w->below = UINT64_MAX;
+    cbd_lock_take(c->env, &b->table_lock);
+    w->epoch_written = b->state.epoch_written;
     for (uint32_t id = 0; id < c->super.geo.segment_count; id++) {
-        struct cbd_segment *seg = &c->segments[id];
-        struct cbd_lock *lock;
-        int error = 0;
+        const struct cbd_segment *seg = &c->segments[id];
 
-        if (!owned(w->b, id))
+        if (seg->entry.owner != b->id + 1 || seg->entry.status == CBD_M_SEGMENT_FREE)
             continue;
-        lock = &w->b->streams[seg->entry.stream % w->b->stream_count].lock;
-        cbd_lock_take(c->env, lock);
-        for (uint32_t slot = 0; seg->order_min < w->below && slot < seg->records && error == 0;
-             slot++) {
-            struct cbd_record r;
-
-            if (!cbd_record_decode(cbd_record_at(c, id, slot), seg->record_seed,
-                                   seg->entry.generation, slot, &c->super.geo, &r))
-                error = CBD_E_CORRUPT;
-            else if (r.type != CBD_M_RECORD_VOID && r.order < w->below)
-                error = visit(w, &r);
-        }
-        cbd_lock_drop(lock);
-        if (error != 0)
-            return error;
+        b->in_use[w->count++] = (struct cbd_segment_ref){id, seg->entry.stream % b->stream_count};
+        /* The lowest order above every record of some closed segment. */
+        if (seg->entry.status == CBD_M_SEGMENT_CLOSED)
+            w->below = cbd_min64(w->below, seg->order_max + 1);
     }
-    return 0;
+    cbd_lock_drop(&b->table_lock);
 }
 
-/* R2 */
+/* Calls visit for each segment in use with its stream locked, until it returns non-zero. */
+static int for_each_segment(struct walk *w, int (*visit)(struct walk *w, uint32_t id))
+{
+    int error = 0;
+
+    for (uint32_t i = 0; i < w->count && error == 0; i++) {
+        struct cbd_lock *lock = &w->b->streams[w->b->in_use[i].stream].lock;
+
+        cbd_lock_take(w->b->cache->env, lock);
+        error = visit(w, w->b->in_use[i].id);
+        cbd_lock_drop(lock);
+    }
+    return error;
+}
+
+/* Calls visit for each record of the segment below w->below. */
+static int for_each_record(struct walk *w, uint32_t id,
+                           int (*visit)(struct walk *w, const struct cbd_record *r))
+{
+    struct cbd_cache *c = w->b->cache;
+    const struct cbd_segment *seg = &c->segments[id];
+    int error = 0;
+
+    for (uint32_t slot = 0; seg->order_min < w->below && slot < seg->records && error == 0;
+         slot++) {
+        struct cbd_record r;
+
+        if (!cbd_record_decode(cbd_record_at(c, id, slot), seg->record_seed, seg->entry.generation,
+                               slot, &c->super.geo, &r))
+            error = CBD_E_CORRUPT;
+        else if (r.type != CBD_M_RECORD_VOID && r.order < w->below)
+            error = visit(w, &r);
+    }
+    return error;
+}
+
 static int must_be_clean(struct walk *w, const struct cbd_record *r)
 {
     if (r->type == CBD_M_RECORD_FILL || r->epoch <= w->epoch_written)
@@ -96,52 +106,49 @@ static int must_be_clean(struct walk *w, const struct cbd_record *r)
     return CBD_E_AGAIN;
 }
 
-/* R3 */
+/* A closed segment all of whose records are below D'. */
+static bool whole(const struct walk *w, const struct cbd_segment *seg)
+{
+    return seg->entry.status == CBD_M_SEGMENT_CLOSED && seg->order_max < w->below;
+}
+
+/* R2, and write-back must have passed every segment that would become free. */
+static int segment_clean(struct walk *w, uint32_t id)
+{
+    const struct cbd_segment *seg = &w->b->cache->segments[id];
+
+    if (whole(w, seg) && seg->listed)
+        return CBD_E_AGAIN;
+    return for_each_record(w, id, must_be_clean);
+}
+
 static int forget(struct walk *w, const struct cbd_record *r)
 {
     return cbd_index_forget_range(w->b, r->addr_bytes, r->len_bytes, w->below);
 }
 
-/* Whether write-back has passed every closed segment that would be freed. */
-static bool lists_passed(const struct walk *w)
+/* R3 */
+static int segment_forget(struct walk *w, uint32_t id)
 {
-    const struct cbd_cache *c = w->b->cache;
-
-    for (uint32_t id = 0; id < c->super.geo.segment_count; id++) {
-        const struct cbd_segment *seg = &c->segments[id];
-
-        if (owned(w->b, id) && seg->entry.status == CBD_M_SEGMENT_CLOSED &&
-            seg->order_max < w->below && seg->listed)
-            return false;
-    }
-    return true;
+    return for_each_record(w, id, forget);
 }
 
 /*
  * A segment that was closed only now may still be in the list of its stream: it stays, and the
- * next step frees it. The stream's lock covers the list, the table lock the segment's status.
+ * next step frees it.
  */
-static void free_segments(struct walk *w)
+static int segment_free(struct walk *w, uint32_t id)
 {
     struct cbd_backend *b = w->b;
-    struct cbd_cache *c = b->cache;
+    const struct cbd_segment *seg = &b->cache->segments[id];
 
-    for (uint32_t n = 0; n < b->stream_count; n++) {
-        cbd_lock_take(c->env, &b->streams[n].lock);
-        cbd_lock_take(c->env, &b->table_lock);
-        for (uint32_t id = 0; id < c->super.geo.segment_count; id++) {
-            const struct cbd_segment *seg = &c->segments[id];
-
-            if (owned(b, id) && seg->entry.status == CBD_M_SEGMENT_CLOSED &&
-                seg->entry.stream % b->stream_count == n && seg->order_max < w->below &&
-                !seg->listed) {
-                cbd_segment_make_free(b, id);
-                b->reclaim_stats.segments_reclaimed++;
-            }
-        }
-        cbd_lock_drop(&b->table_lock);
-        cbd_lock_drop(&b->streams[n].lock);
-    }
+    if (!whole(w, seg) || seg->listed)
+        return 0;
+    cbd_lock_take(b->cache->env, &b->table_lock);
+    cbd_segment_make_free(b, id);
+    b->reclaim_stats.segments_reclaimed++;
+    cbd_lock_drop(&b->table_lock);
+    return 0;
 }
 
 /* R5 */
@@ -197,26 +204,23 @@ int cbd_reclaim_step(struct cbd_backend *b)
         return error;
     if (atomic_load(&b->free_count) >= cbd_reclaim_low(b))
         return 0;
-    w.below = next_horizon(b);
-    if (w.below == 0)
-        return 0;
+    snapshot(&w);
+    if (w.below == UINT64_MAX)
+        return 0; /* nothing is closed */
     begin_era_above(b, w.below);
-    cbd_lock_take(b->cache->env, &b->table_lock);
-    w.epoch_written = b->state.epoch_written;
-    cbd_lock_drop(&b->table_lock);
-    error = walk_below(&w, must_be_clean);
-    if (error == CBD_E_AGAIN || (error == 0 && !lists_passed(&w))) {
+    error = for_each_segment(&w, segment_clean);
+    if (error == CBD_E_AGAIN) {
         atomic_store(&b->urgent, true);
         return 0;
     }
     if (error == 0)
-        error = walk_below(&w, forget);
+        error = for_each_segment(&w, segment_forget);
     if (error == 0 && w.below > b->state.horizon)
         error = move_horizon(b, w.below);
     if (error != 0)
         return error;
     wait_for_readers(b);
-    free_segments(&w);
+    (void)for_each_segment(&w, segment_free);
     b->reclaim_stats.reclaims++;
     b->cache->env->ops->wake(b->cache->env);
     return 1;

@@ -418,7 +418,7 @@ static int commit_step(struct cbd_backend *b)
     }
     advance_cursors(b);
     cbd_tree_clear(&wb->pool, &wb->tree);
-    wb->stats.dirty_bytes += wb->bytes;
+    atomic_fetch_add(&wb->retired_bytes, wb->bytes);
     wb->stats.writeback_epochs++;
     atomic_store(&wb->retrying, false);
     atomic_fetch_add(&wb->advances, 1);
