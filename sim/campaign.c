@@ -308,9 +308,11 @@ static int run_pass(struct pass *p)
     sim_judge_init(&p->judge, w);
     hook(p);
     error = run_requests(p);
-    add_stats(p);
     if (error == 0 && !p->result->run_failed && p->log != NULL && p->c->image != NULL)
         write_image(p);
+    if (error == 0 && !p->result->run_failed && !p->stop)
+        sim_world_drain(w);
+    add_stats(p);
     if (error == 0 && !p->result->run_failed && !p->stop && !sim_world_finish(w))
         (void)run_failed(p, w->error, w->error_where != NULL ? w->error_where : "final compare");
     for (int op = 0; op < SIM_REQUEST_OP_COUNT; op++) {

@@ -370,6 +370,15 @@ bool sim_world_request(struct sim_world *w, const struct sim_request *r)
     return true;
 }
 
+void sim_world_drain(struct sim_world *w)
+{
+    for (uint32_t n = 0; n < w->config.backends; n++) {
+        cbd_backend_drain(w->main.backend[n], true);
+        while (backend_step(&w->main, n, CBD_WORK_WRITEBACK) || complete_one(w, n, &w->main.rng))
+            ;
+    }
+}
+
 bool sim_world_finish(struct sim_world *w)
 {
     for (uint32_t n = 0; n < w->config.backends; n++) {

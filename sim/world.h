@@ -84,6 +84,9 @@ void sim_world_destroy(struct sim_world *w);
  */
 bool sim_world_request(struct sim_world *w, const struct sim_request *request) CBD_MUST_CHECK;
 
+/* Writes everything back, as long as the disks let it. The backends stay attached. */
+void sim_world_drain(struct sim_world *w);
+
 /* Writes everything back and detaches; then compares each disk with its oracle (P5). */
 bool sim_world_finish(struct sim_world *w) CBD_MUST_CHECK;
 

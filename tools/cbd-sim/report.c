@@ -57,10 +57,7 @@ static void cache(const struct sim_result *r)
            size(s->read_bytes, &c));
     printf("  written back %11s   in %s requests and %s flushes\n", size(s->writeback_bytes, &a),
            count(s->writeback_ios, &b), count(s->writeback_flushes, &c));
-    printf("    of writes  %11s   the rest was overwritten before it had to go\n",
-           s->write_bytes >= s->writeback_bytes
-               ? cbd_tool_percent(s->writeback_bytes, s->write_bytes, a.buf)
-               : "over 100%");
+    printf("    for        %11s   that was written\n", size(s->write_bytes, &a));
     printf("  epochs       %11s\n", count(s->writeback_epochs, &a));
     printf("  reclaimed    %11s segments in %s rounds\n", count(s->segments_reclaimed, &a),
            count(s->reclaims, &b));
