@@ -47,7 +47,7 @@ struct sim_source {
 struct sim_campaign {
     struct sim_config config;
     struct sim_source source;
-    uint64_t crashes;  /* cuts */
+    uint64_t crashes;  /* cuts; more than there are steps: every step */
     uint32_t subsets;  /* crash states of each */
     uint32_t restarts; /* power cuts of the run itself, which then goes on */
     uint32_t workers;

@@ -19,7 +19,7 @@ static void share_out(const uint64_t have[SIM_CLASS_COUNT], uint64_t crashes,
     for (int c = 0; c < SIM_CLASS_COUNT; c++) {
         uint64_t least = crashes / LEAST_SHARE;
 
-        want[c] = total != 0 ? (uint64_t)((double)crashes * (double)have[c] / (double)total) : 0;
+        want[c] = total != 0 ? (uint64_t)((__uint128_t)crashes * have[c] / total) : 0;
         want[c] = want[c] < least ? least : want[c];
         want[c] = want[c] > have[c] ? have[c] : want[c];
         given += want[c];
@@ -44,6 +44,7 @@ size_t sim_plan_cuts(const struct sim_step_log *log, uint64_t crashes, uint64_t 
 
     for (size_t i = 0; i < log->count; i++)
         have[log->bytes[i] >> 4]++;
+    crashes = crashes < log->count ? crashes : log->count;
     share_out(have, crashes, want);
     *cuts = sim_zalloc(crashes + SIM_CLASS_COUNT, sizeof(**cuts));
     for (size_t i = 0; i < log->count && n < crashes; i++) {

@@ -16,6 +16,7 @@ enum {
     OPT_FORMAT,
     OPT_LENIENT,
     OPT_CRASHES,
+    OPT_STRATEGY,
     OPT_SUBSETS,
     OPT_RESTARTS,
     OPT_SEED,
@@ -35,6 +36,10 @@ static const struct cbd_tool_option options[] = {
     {OPT_FORMAT, "format", "NAME", "auto, fio2, fio3 or msr (auto)"},
     {OPT_LENIENT, "lenient", NULL, "pass over lines that cannot be read, and count them"},
     {OPT_CRASHES, "crashes", "N", "power cuts (1000)"},
+    {OPT_STRATEGY, "strategy", "NAME",
+     "none: no power cut; each: at every step; random: at --crashes\n"
+     "steps, all or nothing of what is pending survives; partial: at\n"
+     "--crashes steps, --subsets parts of it (partial)"},
     {OPT_SUBSETS, "subsets", "N", "crash states of each cut (16)"},
     {OPT_RESTARTS, "restarts", "N", "power cuts of the run itself, which then goes on (8)"},
     {OPT_SEED, "seed", "N", "of everything that is random (1)"},
@@ -60,11 +65,34 @@ static const struct cbd_tool_usage usage = {
         "Exit status: 0 no violation, 4 violations, 8 the simulation could not run, 16 usage.",
 };
 
+enum strategy { STRATEGY_NONE, STRATEGY_EACH, STRATEGY_RANDOM, STRATEGY_PARTIAL, STRATEGY_COUNT };
+
 struct parsed {
     struct cbd_sim_replay replay;
+    enum strategy strategy;
     bool json;
     char why[256];
 };
+
+static enum strategy find_strategy(const char *name)
+{
+    static const char *const names[STRATEGY_COUNT] = {"none", "each", "random", "partial"};
+    unsigned s = 0;
+
+    while (s < STRATEGY_COUNT && strcmp(name, names[s]) != 0)
+        s++;
+    return (enum strategy)s;
+}
+
+static void apply_strategy(struct parsed *p)
+{
+    if (p->strategy == STRATEGY_NONE)
+        p->replay.crashes = 0;
+    else if (p->strategy == STRATEGY_EACH)
+        p->replay.crashes = UINT64_MAX / p->replay.subsets;
+    else if (p->strategy == STRATEGY_RANDOM)
+        p->replay.subsets = 2; /* the first two: nothing, everything */
+}
 
 static int set_u32(const char *name, const char *text, uint64_t min, uint64_t max, uint32_t *value,
                    char *why, size_t n)
@@ -98,6 +126,12 @@ static int set_option(struct parsed *p, int key, const char *arg)
         return 0;
     case OPT_CRASHES:
         return cbd_tool_parse_number("--crashes", arg, 0, 100000000, &r->crashes, p->why, n);
+    case OPT_STRATEGY:
+        p->strategy = find_strategy(arg);
+        if (p->strategy != STRATEGY_COUNT)
+            return 0;
+        snprintf(p->why, n, "--strategy: got '%.40s', limit none, each, random or partial", arg);
+        return CBD_E_INVALID;
     case OPT_SUBSETS:
         return set_u32("--subsets", arg, 1, 100000, &r->subsets, p->why, n);
     case OPT_RESTARTS:
@@ -137,8 +171,10 @@ static int set_option(struct parsed *p, int key, const char *arg)
 
 static void show_progress(void *arg, uint64_t done, uint64_t total)
 {
-    (void)total;
-    cbd_tool_progress_update(arg, done);
+    struct cbd_tool_progress *progress = arg;
+
+    progress->total = total;
+    cbd_tool_progress_update(progress, done);
 }
 
 static bool write_report(const struct parsed *p, const struct cbd_sim_trace *t,
@@ -161,7 +197,7 @@ static int run(struct parsed *p, const struct cbd_sim_trace *t, struct sim_campa
     int exit_code, error;
 
     cbd_tool_progress_open(&progress, -1);
-    cbd_tool_progress_begin(&progress, "power cuts", c->crashes * c->subsets);
+    cbd_tool_progress_begin(&progress, "power cuts", 0);
     c->progress = show_progress;
     c->progress_arg = &progress;
     error = sim_campaign_run(c, result);
@@ -193,7 +229,7 @@ int cbd_sim_cmd_replay(int argc, char **argv)
 {
     struct cbd_tool_parser parser;
     enum cbd_tool_next next;
-    struct parsed p = {0};
+    struct parsed p = {.strategy = STRATEGY_PARTIAL};
     struct cbd_sim_trace t;
     struct sim_campaign c;
     int exit_code;
@@ -207,9 +243,7 @@ int cbd_sim_cmd_replay(int argc, char **argv)
         return parser.exit_code;
     if (p.replay.trace == NULL)
         return cbd_tool_usage_error(&usage, "--trace is missing");
-    if (p.replay.crashes * p.replay.subsets > UINT64_C(1) << 40)
-        return cbd_tool_usage_error(&usage, "--crashes times --subsets: got %llu, limit 2^40",
-                                    (unsigned long long)(p.replay.crashes * p.replay.subsets));
+    apply_strategy(&p);
     exit_code = cbd_sim_prepare(&p.replay, &t, &c);
     if (exit_code != 0)
         return exit_code;
