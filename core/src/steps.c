@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Names, sentences and phases of the persist steps, out of the one table. */
+/* Names, sentences, reasons and phases of the persist steps, out of the one table. */
 #include "cbd/steps.h"
 
 #include <stddef.h>
@@ -7,12 +7,14 @@
 struct step_row {
     const char *name;
     const char *sentence;
+    const char *why_redundant;
     enum cbd_phase phase;
 };
 
 static const struct step_row rows[CBD_STEP_COUNT] = {
-    [CBD_STEP_NONE] = {"NONE", "a store that the core did not make", CBD_PHASE_COUNT},
-#define X(id, phase, sentence) [CBD_STEP_##id] = {#id, sentence, CBD_PHASE_##phase},
+    [CBD_STEP_NONE] = {"NONE", "a store that the core did not make", "", CBD_PHASE_COUNT},
+#define X(id, phase, sentence, why_redundant)                                                      \
+    [CBD_STEP_##id] = {#id, sentence, why_redundant, CBD_PHASE_##phase},
 #include "cbd/steps.def"
 #undef X
 };
@@ -40,6 +42,11 @@ const char *cbd_step_name(enum cbd_step step)
 const char *cbd_step_sentence(enum cbd_step step)
 {
     return row_of(step)->sentence;
+}
+
+const char *cbd_step_redundant(enum cbd_step step)
+{
+    return row_of(step)->why_redundant;
 }
 
 enum cbd_phase cbd_step_phase(enum cbd_step step)

@@ -92,6 +92,11 @@ void cbd_stream_list(struct cbd_backend *b, struct cbd_stream *s, uint32_t id)
     s->wb_tail = id;
 }
 
+/*
+ * The last fence of this (SEGMENT_CLOSE_B_FENCE) is redundant: open_segment() comes next, in the
+ * same thread and under the same lock, and the fence behind its copy A serves both. It stays, so
+ * that every write of a table entry keeps T3 by itself.
+ */
 static int close_segment(struct cbd_backend *b, struct cbd_stream *s)
 {
     struct cbd_segment *seg = &b->cache->segments[s->segment];

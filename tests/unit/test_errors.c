@@ -83,6 +83,7 @@ static void test_step_rows_are_complete(void **state)
     for (int step = CBD_STEP_NONE + 1; step < CBD_STEP_COUNT; step++) {
         assert_non_null(cbd_step_name(step));
         assert_true(strlen(cbd_step_sentence(step)) > 0);
+        assert_non_null(cbd_step_redundant(step));
         assert_true(cbd_step_phase(step) < CBD_PHASE_COUNT);
         for (int other = CBD_STEP_NONE; other < step; other++) {
             assert_string_not_equal(cbd_step_name(step), cbd_step_name(other));
@@ -112,6 +113,7 @@ static void test_values_outside_the_step_table(void **state)
 
         assert_string_equal(cbd_step_name(step), "NONE");
         assert_non_null(cbd_step_sentence(step));
+        assert_string_equal(cbd_step_redundant(step), "");
         assert_string_equal(cbd_phase_name(cbd_step_phase(step)), "NONE");
     }
 }

@@ -18,7 +18,7 @@ enum cbd_phase {
 
 enum cbd_step {
     CBD_STEP_NONE, /* a caller outside core/ */
-#define X(id, phase, sentence) CBD_STEP_##id,
+#define X(id, phase, sentence, why_redundant) CBD_STEP_##id,
 #include "cbd/steps.def"
 #undef X
     CBD_STEP_COUNT,
@@ -27,6 +27,8 @@ enum cbd_step {
 /* Static strings; "NONE" and the like for values outside the table. */
 const char *cbd_step_name(enum cbd_step step);
 const char *cbd_step_sentence(enum cbd_step step);
+/* Why nothing would go wrong without this call; "": it is needed. */
+const char *cbd_step_redundant(enum cbd_step step);
 enum cbd_phase cbd_step_phase(enum cbd_step step);
 const char *cbd_phase_name(enum cbd_phase phase);
 
