@@ -12,15 +12,17 @@ static const struct {
 } commands[] = {
     {"replay", cbd_sim_cmd_replay},
     {"rerun", cbd_sim_cmd_rerun},
+    {"drops", cbd_sim_drops},
 };
 
 static const struct cbd_tool_usage usage = {
     .program = "cbd-sim",
-    .synopsis = "replay --trace FILE [OPTIONS]\nrerun [OPTIONS] ID",
+    .synopsis = "replay --trace FILE [OPTIONS]\nrerun [OPTIONS] ID\ndrops [OPTIONS]",
     .summary = "Runs the cache in a simulator: every store, flush, fence and disk completion has\n"
                "a number, and the power can fail at any of them.\n"
                "  replay  a trace, with power cuts; recovery is checked after each\n"
-               "  rerun   one failure again, from the ID that was printed for it",
+               "  rerun   one failure again, from the ID that was printed for it\n"
+               "  drops   leave out each persist call of the cache in turn: which are needed?",
     .operands_min = 1,
     .operands_max = 1000,
     .stop_at_operand = true,

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* One process for each step; in it one attempt after the other until something fails. */
+#include "drops.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "admin.h"
+#include "campaign.h"
+#include "generate.h"
+#include "sim_base.h"
+
+/* Cheap ones first. */
+static const struct attempt {
+    const char *name;
+    bool admin;
+    bool no_data_checksum;
+    enum sim_model model;
+    uint32_t subsets;
+} attempts[] = {
+    {"campaign", false, false, SIM_ADR, 16},
+    {"campaign, no data checksums", false, true, SIM_ADR, 16},
+    {"campaign, page model", false, false, SIM_PAGE, 16},
+    {"admin", true, false, SIM_ADR, 16},
+    {"admin, page model", true, true, SIM_PAGE, 32},
+    {"admin, many subsets", true, true, SIM_ADR, 64},
+};
+
+#define ATTEMPTS (sizeof(attempts) / sizeof(attempts[0]))
+
+/* A small cache and a small space, so that segments fill, epochs close and reclaim runs. */
+static bool try_campaign(struct sim_drop *drop, const struct attempt *t, uint64_t seed)
+{
+    struct sim_generator generator = {
+        .seed = seed,
+        .requests = 2000,
+        .space_bytes = UINT64_C(4) << 20,
+        .volumes = 2,
+        .len_max_bytes = 256u << 10,
+    };
+    struct sim_campaign c = {
+        .config =
+            {
+                .seed = sim_rng_mix(seed, 1),
+                .cache_bytes = UINT64_C(5) << 20,
+                .segment_bytes = 128u << 10,
+                .streams = 3,
+                .backends = 2,
+                .disk_bytes = {UINT64_C(8) << 20, UINT64_C(8) << 20},
+                .logical_block_bytes = 512,
+                .dirty_start_percent = 30,
+                .no_data_checksum = t->no_data_checksum,
+                .model = t->model,
+                .drop_step = drop->step,
+            },
+        .source = sim_generator_source(&generator),
+        .crashes = 300,
+        .subsets = t->subsets,
+        .restarts = 8,
+        .workers = 1,
+        .stop_at_first = true,
+        .only_step = UINT64_MAX,
+    };
+    struct sim_result *result = sim_zalloc(1, sizeof(*result));
+    bool found;
+
+    SIM_REQUIRE(sim_campaign_run(&c, result) == 0);
+    found = result->run_failed || result->failures != 0;
+    if (result->run_failed)
+        sim_verdict_text(&result->run_verdict, drop->failure, sizeof(drop->failure));
+    else if (found)
+        sim_verdict_text(&result->failed[0].verdict, drop->failure, sizeof(drop->failure));
+    drop->states += result->judged.states;
+    free(result);
+    return found;
+}
+
+static bool try_admin(struct sim_drop *drop, const struct attempt *t, uint64_t seed)
+{
+    struct sim_admin_config config = {
+        .seed = seed,
+        .subsets = t->subsets,
+        .model = t->model,
+        .no_data_checksum = t->no_data_checksum,
+        .drop_step = drop->step,
+        .stop_at_first = true,
+    };
+    struct sim_admin_result result;
+
+    sim_admin_run(&config, &result);
+    drop->states += result.states;
+    drop->calls += result.drop_calls;
+    if (result.failures != 0)
+        sim_admin_failure_text(&result.first, drop->failure, sizeof(drop->failure));
+    return result.failures != 0;
+}
+
+/* No campaign formats or administers anything under the eyes of its judge. */
+static bool worth_trying(enum cbd_phase phase, const struct attempt *t)
+{
+    return t->admin || (phase != CBD_PHASE_FORMAT && phase != CBD_PHASE_ADMIN);
+}
+
+static void try_step(struct sim_drop *drop, uint64_t seed)
+{
+    bool declared = cbd_step_redundant(drop->step)[0] != '\0';
+    bool found = false;
+
+    for (size_t i = 0; i < ATTEMPTS && !found; i++) {
+        if (!worth_trying(cbd_step_phase(drop->step), &attempts[i]))
+            continue;
+        found = attempts[i].admin ? try_admin(drop, &attempts[i], sim_rng_mix(seed, i))
+                                  : try_campaign(drop, &attempts[i], sim_rng_mix(seed, i));
+        if (found)
+            snprintf(drop->by, sizeof(drop->by), "%s", attempts[i].name);
+    }
+    if (found)
+        drop->verdict = declared ? SIM_DROP_WRONG : SIM_DROP_FOUND;
+    else if (declared)
+        drop->verdict = drop->calls != 0 ? SIM_DROP_REDUNDANT : SIM_DROP_UNCALLED;
+    else
+        drop->verdict = SIM_DROP_HOLE;
+}
+
+/* Children that run now; each owns one entry of the shared result. */
+struct children {
+    pid_t pid[SIM_DROPS_WORKERS_MAX];
+    uint32_t running;
+};
+
+static bool start(struct children *c, struct sim_drop *drop, uint64_t seed)
+{
+    pid_t pid;
+
+    fflush(NULL);
+    pid = fork();
+    if (pid < 0)
+        return false;
+    if (pid == 0) {
+        try_step(drop, seed);
+        _exit(0);
+    }
+    c->pid[c->running++] = pid;
+    return true;
+}
+
+/* Waits for any one of ours; other children of the process are not touched. */
+static void reap_one(struct children *c)
+{
+    for (;;) {
+        for (uint32_t i = 0; i < c->running; i++) {
+            if (waitpid(c->pid[i], NULL, WNOHANG) == 0)
+                continue;
+            c->pid[i] = c->pid[--c->running];
+            return;
+        }
+        usleep(5000);
+    }
+}
+
+static int run_all(const struct sim_drops_config *config, struct sim_drops_result *r)
+{
+    struct children c = {.running = 0};
+    uint32_t next = 0, done = 0;
+    int error = 0;
+
+    while (done < r->count && error == 0) {
+        while (next < r->count && c.running < config->workers && error == 0) {
+            if (start(&c, &r->drop[next], config->seed))
+                next++;
+            else
+                error = CBD_E_SYSTEM;
+        }
+        if (c.running != 0 && error == 0) {
+            reap_one(&c);
+            done++;
+            if (config->progress != NULL)
+                config->progress(config->progress_arg, done, r->count);
+        }
+    }
+    while (c.running != 0)
+        reap_one(&c);
+    return error;
+}
+
+int sim_drops_run(const struct sim_drops_config *config, struct sim_drops_result *result)
+{
+    struct sim_drops_result *shared =
+        mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    int error;
+
+    if (shared == MAP_FAILED)
+        return CBD_E_NOMEM;
+    SIM_REQUIRE(config->workers >= 1 && config->workers <= SIM_DROPS_WORKERS_MAX);
+    for (int step = CBD_STEP_NONE + 1; step < CBD_STEP_COUNT; step++)
+        if (config->only == CBD_STEP_NONE || (int)config->only == step)
+            shared->drop[shared->count++].step = (enum cbd_step)step;
+    error = run_all(config, shared);
+    *result = *shared;
+    munmap(shared, sizeof(*shared));
+    for (uint32_t i = 0; i < result->count; i++)
+        result->verdicts[result->drop[i].verdict]++;
+    return error;
+}
+
+bool sim_drops_good(const struct sim_drops_result *result)
+{
+    return result->verdicts[SIM_DROP_FOUND] + result->verdicts[SIM_DROP_REDUNDANT] == result->count;
+}
+
+const char *sim_drop_verdict_name(enum sim_drop_verdict verdict)
+{
+    static const char *const names[SIM_DROP_VERDICT_COUNT] = {
+        [SIM_DROP_DIED] = "died",           [SIM_DROP_FOUND] = "found",
+        [SIM_DROP_REDUNDANT] = "redundant", [SIM_DROP_HOLE] = "HOLE",
+        [SIM_DROP_WRONG] = "not redundant", [SIM_DROP_UNCALLED] = "never called",
+    };
+
+    return (unsigned)verdict < SIM_DROP_VERDICT_COUNT ? names[verdict] : "unknown";
+}
