@@ -229,6 +229,7 @@ static const struct cbd_header good_header = {
 
 /* 41 blocks: 8 in the header, 16, 16 and 1 in three lines before it. */
 struct header_bytes {
+    uint8_t before[PAYLOAD_OFF - 4 * 64]; /* a damaged length may lead there: still in the segment */
     struct cbd_m_crc_line lines[3];
     struct cbd_m_header m;
 };
@@ -236,9 +237,10 @@ struct header_bytes {
 static void encode_header(struct header_bytes *bytes, const uint32_t *crc)
 {
     assert_int_equal(cbd_header_bytes(good_header.addr_bytes, good_header.len_bytes),
-                     sizeof(*bytes));
+                     sizeof(bytes->lines) + sizeof(bytes->m));
+    memset(bytes, 0, sizeof(*bytes));
     cbd_header_encode(&good_header, crc, seed_of(CBD_SEED_HEADER, SEGMENT, GENERATION), PAYLOAD_OFF,
-                      (uint8_t *)bytes);
+                      (uint8_t *)bytes->lines);
 }
 
 static bool decode_header(const struct cbd_m_header *m, struct cbd_header *h)
@@ -273,10 +275,12 @@ static void any_flipped_bit_of_a_header_or_its_lines_is_seen(void **state)
 
     (void)state;
     encode_header(&bytes, NULL);
-    for (size_t bit = 0; bit < 8 * sizeof(bytes); bit++) {
-        ((uint8_t *)&bytes)[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    for (size_t bit = 0; bit < 8 * 256; bit++) {
+        uint8_t *byte = (uint8_t *)bytes.lines + bit / 8;
+
+        *byte ^= (uint8_t)(1u << bit % 8);
         assert_false(decode_header(&bytes.m, &h));
-        ((uint8_t *)&bytes)[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        *byte ^= (uint8_t)(1u << bit % 8);
     }
     assert_true(decode_header(&bytes.m, &h));
 }
@@ -331,14 +335,15 @@ static void a_header_with_a_field_out_of_range_is_refused(void **state)
 static void a_header_whose_lines_lie_before_the_segment_is_refused(void **state)
 {
     uint32_t seed = seed_of(CBD_SEED_HEADER, SEGMENT, GENERATION);
+    const uint32_t least = 4 * 64;
     struct header_bytes bytes;
     struct cbd_header h;
 
     (void)state;
-    cbd_header_encode(&good_header, NULL, seed, sizeof(bytes), (uint8_t *)&bytes);
-    assert_true(cbd_header_decode(&bytes.m, seed, sizeof(bytes), &h));
-    cbd_header_encode(&good_header, NULL, seed, sizeof(bytes) - 64, (uint8_t *)&bytes);
-    assert_false(cbd_header_decode(&bytes.m, seed, sizeof(bytes) - 64, &h));
+    cbd_header_encode(&good_header, NULL, seed, least, (uint8_t *)bytes.lines);
+    assert_true(cbd_header_decode(&bytes.m, seed, least, &h));
+    cbd_header_encode(&good_header, NULL, seed, least - 64, (uint8_t *)bytes.lines);
+    assert_false(cbd_header_decode(&bytes.m, seed, least - 64, &h));
 }
 
 static void the_blocks_of_a_payload_are_counted_by_address(void **state)
