@@ -56,6 +56,22 @@ static void env_report(struct cbd_env *env, const struct cbd_report *report)
     r->sim_ops->report(env, report);
 }
 
+/* A step takes a millisecond, so that a disk that fails at once does not hide that time passes. */
+static int env_wait(struct cbd_env *env, bool (*ready)(void *arg), void *arg, uint64_t timeout_ns)
+{
+    struct rig *r = of(env);
+    uint64_t start = r->env.now_ns;
+
+    while (!ready(arg)) {
+        if (timeout_ns != UINT64_MAX && r->env.now_ns - start >= timeout_ns)
+            return CBD_E_TIMEDOUT;
+        r->env.now_ns += 1000000;
+        if (!rig_progress(r))
+            SIM_REQUIRE(timeout_ns != UINT64_MAX); /* nobody will ever be ready */
+    }
+    return 0;
+}
+
 static void disk_hook(void *arg, const struct sim_disk_event *ev)
 {
     struct rig_port *port = arg;
@@ -96,11 +112,6 @@ bool rig_progress(struct rig *r)
         if (progress_one(r, (first + i) % choices))
             return true;
     return false;
-}
-
-static bool env_progress(void *arg)
-{
-    return rig_progress(arg);
 }
 
 static void use_defaults(struct rig_config *c)
@@ -149,9 +160,8 @@ struct rig *rig_create_blank(const struct rig_config *config)
     r->ops.alloc = env_alloc;
     r->ops.free = env_free;
     r->ops.report = env_report;
+    r->ops.wait = env_wait;
     r->env.env.ops = &r->ops;
-    r->env.progress = env_progress;
-    r->env.progress_arg = r;
     r->alloc_fail_at = UINT64_MAX;
     r->background = true;
     r->pmem = sim_pmem_create(r->config.pmem_bytes, r->config.model);
@@ -252,6 +262,9 @@ void rig_detach(struct rig *r)
 
 void rig_abandon(struct rig *r)
 {
+    bool background = r->background;
+
+    r->background = false; /* nobody steps a backend that is going */
     for (uint32_t n = 0; n < r->config.backends; n++)
         if (r->backend[n] != NULL)
             cbd_backend_abandon(r->backend[n]);
@@ -259,6 +272,7 @@ void rig_abandon(struct rig *r)
     if (r->cache != NULL)
         cbd_cache_close(r->cache);
     r->cache = NULL;
+    r->background = background;
 }
 
 static void forget_process(struct rig *r)
