@@ -141,6 +141,17 @@ void sim_pend_crash(const struct sim_pend *p, const struct sim_pend_view *view,
  */
 size_t sim_pend_units(const struct sim_pend *p, bool snapshot, uint64_t *choices, size_t cap);
 
+/* Where a unit is. */
+struct sim_pend_unit {
+    uint64_t cell;
+    unsigned word; /* of the cell; SIM_PEND_WORDS: a number of stores of the group */
+    uint64_t choices;
+};
+
+/* The units with their places; fills the first `cap` entries and returns how many there are. */
+size_t sim_pend_list(const struct sim_pend *p, bool snapshot, struct sim_pend_unit *units,
+                     size_t cap);
+
 /* Like sim_pend_crash() with every choice given. */
 void sim_pend_crash_choices(const struct sim_pend *p, const struct sim_pend_view *view,
                             const uint64_t *choice_per_unit);

@@ -69,6 +69,22 @@ size_t sim_pend_units(const struct sim_pend *p, bool snapshot, uint64_t *choices
     return n;
 }
 
+size_t sim_pend_list(const struct sim_pend *p, bool snapshot, struct sim_pend_unit *units,
+                     size_t cap)
+{
+    size_t n = 0;
+    for (uint32_t g = p->group_first; g != SIM_PEND_NIL; g = p->groups[g].next) {
+        struct group_units u;
+        list_units(p, g, snapshot, &u);
+        for (unsigned i = 0; i < u.count; i++, n++) {
+            if (n < cap)
+                units[n] = (struct sim_pend_unit){p->stores[p->groups[g].first].cell, u.word[i],
+                                                  u.max[i] + 1};
+        }
+    }
+    return n;
+}
+
 static bool hash_keeps(const struct picker *pick, uint64_t what)
 {
     return sim_rng_mix(pick->seed, what) % 8 < pick->keep_eighths;

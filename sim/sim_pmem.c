@@ -347,6 +347,11 @@ size_t sim_pmem_pending_units(const struct sim_pmem *pm, uint64_t *choices, size
     return sim_pend_units(&pm->marks.pend, pm->model == SIM_PAGE, choices, cap);
 }
 
+size_t sim_pmem_pending_list(const struct sim_pmem *pm, struct sim_pend_unit *units, size_t cap)
+{
+    return sim_pend_list(&pm->marks.pend, pm->model == SIM_PAGE, units, cap);
+}
+
 void sim_pmem_crash_bits(struct sim_pmem *pm, const uint64_t *choice_per_unit)
 {
     struct sim_pend_view view = view_of(pm);

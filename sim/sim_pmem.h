@@ -103,6 +103,9 @@ void sim_pmem_crash(struct sim_pmem *pm, const struct sim_crash *crash);
 size_t sim_pmem_pending_units(const struct sim_pmem *pm, uint64_t *choices, size_t cap);
 void sim_pmem_crash_bits(struct sim_pmem *pm, const uint64_t *choice_per_unit);
 
+/* The same units with their places; a cell is a line of the device. */
+size_t sim_pmem_pending_list(const struct sim_pmem *pm, struct sim_pend_unit *units, size_t cap);
+
 /*
  * Nested checkpoints. rollback ends the innermost mark and restores the buffer, the pending set,
  * the counters, thread, fail_fences and the poison list as they were at the mark.
