@@ -214,9 +214,8 @@ bool sim_drops_good(const struct sim_drops_result *result)
 const char *sim_drop_verdict_name(enum sim_drop_verdict verdict)
 {
     static const char *const names[SIM_DROP_VERDICT_COUNT] = {
-        [SIM_DROP_DIED] = "died",           [SIM_DROP_FOUND] = "found",
-        [SIM_DROP_REDUNDANT] = "redundant", [SIM_DROP_HOLE] = "HOLE",
-        [SIM_DROP_WRONG] = "not redundant", [SIM_DROP_UNCALLED] = "never called",
+        [SIM_DROP_DIED] = "died", [SIM_DROP_FOUND] = "found", [SIM_DROP_REDUNDANT] = "redundant",
+        [SIM_DROP_HOLE] = "hole", [SIM_DROP_WRONG] = "wrong", [SIM_DROP_UNCALLED] = "uncalled",
     };
 
     return (unsigned)verdict < SIM_DROP_VERDICT_COUNT ? names[verdict] : "unknown";
