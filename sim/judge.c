@@ -34,7 +34,7 @@ void sim_plan_state(const struct sim_judge *j, uint64_t step, uint64_t subset,
     memset(plan, 0, sizeof(*plan));
     plan->crash = sim_crash_subset(subset, h);
     plan->kill = subset % 8 == 5;
-    plan->nested = subset % 4 == 2;
+    plan->nested = subset % 4 == 2 || (plan->kill && h % 2 == 0);
     plan->lost_copy = subset % 8 == 3;
     plan->lost_draw = sim_rng_mix(h, 5);
     plan->nested_at = sim_rng_mix(h, 2) % 24;

@@ -6,7 +6,8 @@
  *
  * F1  superblocks that say "being formatted", with the new generation floor, are durable before a
  *     table is touched: a crash in between leaves no cache, never an old superblock over new tables,
- *     and the next format still knows the floor;
+ *     and the next format still knows the floor: superblocks are written one by one, so that one
+ *     which says it is always whole;
  * F2  tables are durable before a superblock names them;
  * F3  generations start above any that a superblock or table of this device leads to, and the salt
  *     is new: no old record validates in the new cache.
@@ -65,16 +66,21 @@ static void write_table(struct cbd_pmem *pm, const struct cbd_super *super, uint
     }
 }
 
-static void write_supers(struct cbd_pmem *pm, const struct cbd_super *super, enum cbd_step step)
+/* One after the other, so that at any moment one copy on the device is whole. `fence`: its step. */
+static int write_supers(struct cbd_pmem *pm, const struct cbd_super *super, enum cbd_step step,
+                        enum cbd_step fence)
 {
     uint64_t places[CBD_SUPER_COPIES] = {CBD_SUPER0_OFF, CBD_SUPER1_OFF, super->geo.super2_off};
+    int error = 0;
 
-    for (uint32_t copy = 0; copy < CBD_SUPER_COPIES; copy++) {
+    for (uint32_t copy = 0; copy < CBD_SUPER_COPIES && error == 0; copy++) {
         struct cbd_m_super m;
 
         cbd_super_encode(super, copy, &m);
         pm->ops->copy(pm, places[copy], &m, sizeof(m), CBD_PMEM_NT, step);
+        error = pm->ops->fence(pm, fence);
     }
+    return error;
 }
 
 /* F1. A copy of the old superblock that a crash here leaves still describes untouched tables. */
@@ -85,8 +91,7 @@ static int begin(struct cbd_pmem *pm, const struct cbd_super *super, uint64_t ol
     formatting.incompat |= CBD_INCOMPAT_FORMATTING;
     if (old_super2_off != 0 && old_super2_off != super->geo.super2_off)
         pm->ops->set(pm, old_super2_off, 0, CBD_PAGE_BYTES, CBD_PMEM_NT, CBD_STEP_FORMAT_ERASE);
-    write_supers(pm, &formatting, CBD_STEP_FORMAT_BEGIN);
-    return pm->ops->fence(pm, CBD_STEP_FORMAT_BEGIN_FENCE);
+    return write_supers(pm, &formatting, CBD_STEP_FORMAT_BEGIN, CBD_STEP_FORMAT_BEGIN_FENCE);
 }
 
 int cbd_format(struct cbd_pmem *pm, struct cbd_env *env, const struct cbd_format_options *options,
@@ -119,8 +124,7 @@ int cbd_format(struct cbd_pmem *pm, struct cbd_env *env, const struct cbd_format
     error = pm->ops->fence(pm, CBD_STEP_FORMAT_TABLE_FENCE); /* F2 */
     if (error != 0)
         return error;
-    write_supers(pm, &super, CBD_STEP_FORMAT_SUPER);
-    error = pm->ops->fence(pm, CBD_STEP_FORMAT_SUPER_FENCE);
+    error = write_supers(pm, &super, CBD_STEP_FORMAT_SUPER, CBD_STEP_FORMAT_SUPER_FENCE);
     *geo = super.geo;
     return error;
 }

@@ -12,6 +12,7 @@
 
 #include "admin.h"
 #include "cbd/cache.h"
+#include "rng.h"
 #include "sim_base.h"
 #include "sim_disk.h"
 #include "sim_env.h"
@@ -95,6 +96,7 @@ struct machine {
     struct sim_env env;
     struct cbd_cache *cache;
     struct cbd_backend *backend;
+    uint64_t states;
 };
 
 static bool progress(void *arg)
@@ -155,6 +157,7 @@ static void create(struct machine *m)
 
     memset(m, 0, sizeof(*m));
     m->pmem = sim_pmem_create(PMEM_BYTES, SIM_ADR);
+    m->pmem->hook_arg = m;
     m->disk = sim_disk_create(&disk);
     sim_env_init(&m->env, 1);
     m->env.progress = progress;
@@ -200,6 +203,39 @@ static void test_reformat_is_empty(void **state)
     destroy(&m);
 }
 
+static void cut_then_format_again(void *arg, const struct sim_pm_event *ev)
+{
+    struct machine *m = arg;
+
+    m->pmem->hook = NULL;
+    for (uint64_t subset = 0; subset < 16; subset++) {
+        struct sim_crash crash = sim_crash_subset(subset, sim_rng_mix(ev->number, subset));
+
+        sim_pmem_mark(m->pmem);
+        sim_disk_mark(m->disk);
+        sim_pmem_crash(m->pmem, &crash);
+        format(m);
+        expect_empty(m);
+        sim_disk_rollback(m->disk);
+        sim_pmem_rollback(m->pmem);
+        m->states++;
+    }
+    m->pmem->hook = cut_then_format_again;
+}
+
+static void test_interrupted_reformat_is_empty(void **state)
+{
+    struct machine m;
+
+    (void)state;
+    create(&m);
+    m.pmem->hook = cut_then_format_again;
+    format(&m);
+    m.pmem->hook = NULL;
+    assert_true(m.states > 100 * 16);
+    destroy(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -209,6 +245,7 @@ int main(void)
         cmocka_unit_test(test_same_seed_same_result),
         cmocka_unit_test(test_a_dropped_fence_is_found),
         cmocka_unit_test(test_reformat_is_empty),
+        cmocka_unit_test(test_interrupted_reformat_is_empty),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

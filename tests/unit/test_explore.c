@@ -221,7 +221,7 @@ static void cut_recovery(struct rig *r)
 /* One outcome of this cut. */
 static void state(struct rig *r, const uint64_t *choices)
 {
-    bool again;
+    bool again = false;
 
     if (r->failure != NULL)
         return;
