@@ -70,7 +70,11 @@ static int check_age(struct segment_walk *w, uint32_t slot, const struct cbd_rec
         w->order_max = r->order;
     if (r->epoch > w->epoch_max)
         w->epoch_max = r->epoch;
-    if (dirty && r->order < state->horizon)
+    if (r->order > CBD_ORDER_START_MAX)
+        stop = report(w, slot, r, CBD_PROBLEM_RECORD_COUNTER, r->order, CBD_ORDER_START_MAX);
+    else if (r->epoch > CBD_EPOCH_START_MAX)
+        stop = report(w, slot, r, CBD_PROBLEM_RECORD_COUNTER, r->epoch, CBD_EPOCH_START_MAX);
+    if (stop == 0 && dirty && r->order < state->horizon)
         stop = report(w, slot, r, CBD_PROBLEM_RECORD_FORGOTTEN, r->order, state->horizon);
     if (r->type == CBD_M_RECORD_FILL)
         return stop;

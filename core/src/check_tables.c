@@ -166,6 +166,23 @@ static int check_entry(struct cbd_check *k, uint32_t id)
     return stop;
 }
 
+/* Epoch and horizon of a backend. */
+static int check_counters(struct cbd_check *k, uint32_t id)
+{
+    const struct cbd_backend_state *state = &k->cache.states[id];
+    bool of_epoch = state->epoch_written > CBD_EPOCH_START_MAX;
+    struct cbd_check_finding f = cbd_check_finding(CBD_PROBLEM_COUNTER);
+
+    if (!k->state_valid[id] || (!of_epoch && state->horizon <= CBD_ORDER_START_MAX))
+        return 0;
+    f.what = "backend state";
+    f.backend = id;
+    f.off_bytes = k->cache.super.geo.table_a_off + cbd_place_state(id);
+    f.got = of_epoch ? state->epoch_written : state->horizon;
+    f.limit = of_epoch ? CBD_EPOCH_START_MAX : CBD_ORDER_START_MAX;
+    return cbd_check_report(k, &f);
+}
+
 static int check_backend(struct cbd_check *k, uint32_t id)
 {
     struct cbd_check_backend *out = &k->out->backends[id];
@@ -178,6 +195,9 @@ static int check_backend(struct cbd_check *k, uint32_t id)
     out->used = true;
     memcpy(out->name, config->name, sizeof(out->name));
     memcpy(out->path, config->path, sizeof(out->path));
+    stop = check_counters(k, id);
+    if (stop != 0)
+        return stop;
     if (k->state_valid[id] && (k->cache.states[id].flags & CBD_M_STATE_ATTACHED) != 0) {
         out->unclean = true;
         f = cbd_check_finding(CBD_PROBLEM_UNCLEAN);
@@ -251,6 +271,8 @@ static int check_segment(struct cbd_check *k, uint32_t id)
         return 0;
     if (e->generation < floor)
         stop = report_entry(k, id, CBD_PROBLEM_GENERATION, e->generation, floor);
+    else if (e->generation > CBD_GENERATION_START_MAX)
+        stop = report_entry(k, id, CBD_PROBLEM_COUNTER, e->generation, CBD_GENERATION_START_MAX);
     if (stop != 0)
         return stop;
     if (e->owner == 0) {

@@ -15,6 +15,13 @@
 
 #define CBD_NO_SEGMENT UINT32_MAX
 #define CBD_REGION_SECTORS (CBD_REGION_BYTES / CBD_SECTOR_BYTES)
+/*
+ * What recovery goes on counting from. Only forged media hold more, and a count that began there
+ * could pass what media may hold. A check reports it, an attach refuses it.
+ */
+#define CBD_ORDER_START_MAX (CBD_ORDER_MAX / 2)
+#define CBD_EPOCH_START_MAX (CBD_EPOCH_MAX / 2)
+#define CBD_GENERATION_START_MAX (CBD_GENERATION_MAX / 2)
 #define CBD_WB_DEPTH 8u
 #define CBD_WB_BUFFER_BYTES (256u << 10)
 

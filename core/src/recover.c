@@ -177,6 +177,13 @@ static int recover_segment(struct recovery *rec, uint32_t id)
     struct cbd_scan scan;
     int error;
 
+    if (seg->entry.generation > CBD_GENERATION_START_MAX) {
+        cbd_report(c->env, CBD_ERROR, CBD_E_CORRUPT, "segment entry",
+                   "its generation is higher than any count", id,
+                   c->super.geo.table_a_off + cbd_place_segment(id), seg->entry.generation,
+                   CBD_GENERATION_START_MAX);
+        return CBD_E_CORRUPT;
+    }
     if (seg->entry.status == CBD_M_SEGMENT_FREE ||
         (seg->entry.status == CBD_M_SEGMENT_CLOSED && seg->entry.order_max < b->state.horizon)) {
         cbd_segment_make_free(b, id);
@@ -300,9 +307,16 @@ static int begin_counting(struct recovery *rec)
     uint64_t epoch =
         rec->epoch_max > b->state.epoch_written ? rec->epoch_max : b->state.epoch_written;
 
-    /* Only forged media come near the limits; counting on from there could pass them. */
-    if (order > CBD_ORDER_MAX / 2 || epoch > CBD_EPOCH_MAX / 2)
+    if (order > CBD_ORDER_START_MAX || epoch > CBD_EPOCH_START_MAX) {
+        bool of_order = order > CBD_ORDER_START_MAX;
+
+        cbd_report(b->cache->env, CBD_ERROR, CBD_E_CORRUPT, "backend",
+                   of_order ? "an order is higher than any count"
+                            : "an epoch is higher than any count",
+                   b->id, UINT64_MAX, of_order ? order : epoch,
+                   of_order ? CBD_ORDER_START_MAX : CBD_EPOCH_START_MAX);
         return CBD_E_CORRUPT;
+    }
     atomic_store(&b->era, (order >> CBD_ORDER_COUNT_BITS) + 1);
     atomic_store(&b->epoch, epoch + 1);
     atomic_store(&b->horizon_next, b->state.horizon);
