@@ -92,25 +92,24 @@ static int copy_hit(struct cbd_backend *b, const struct run *run, uint8_t *buf)
 {
     const struct cbd_cache *c = b->cache;
     uint64_t off = run->extent.loc * CBD_LINE_BYTES + run->skip;
+    bool clean;
     int error;
 
     if (run->extent.kind != CBD_EXTENT_DATA) {
         memset(buf, 0, run->len);
         return 0;
     }
-    if (cbd_checksums(c)) {
+    /* First the read that survives poison: verifying loads from the mapping. */
+    error = c->pm->ops->read(c->pm, off, buf, run->len);
+    if (error == 0 && cbd_checksums(c))
         error = cbd_extent_verify(c, &run->extent, run->skip, run->len);
-        if (error != 0) {
-            bool clean = extent_clean(b, &run->extent);
-
-            cbd_report(c->env, clean ? CBD_WARNING : CBD_ERROR, error, "data",
-                       clean ? "a block checksum is wrong; read from the disk instead"
-                             : "a block checksum is wrong, and the data is dirty",
-                       b->id, off, run->addr, run->len);
-            return clean ? CBD_E_AGAIN : error;
-        }
-    }
-    return c->pm->ops->read(c->pm, off, buf, run->len);
+    if (error == 0)
+        return 0;
+    clean = extent_clean(b, &run->extent);
+    cbd_report(c->env, clean ? CBD_WARNING : CBD_ERROR, error, "data",
+               clean ? "is damaged; read from the disk instead" : "is damaged, and it is dirty",
+               b->id, off, run->addr, run->len);
+    return clean ? CBD_E_AGAIN : error;
 }
 
 struct sync_io {
