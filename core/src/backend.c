@@ -376,6 +376,8 @@ int cbd_backend_detach(struct cbd_backend *backend)
     if (error == 0) {
         b->state.flags &= ~CBD_M_STATE_ATTACHED;
         error = cbd_twin_write_state(b->cache, b->id, &b->state, CBD_TWIN_BACKEND_STATE); /* B3 */
+        if (error != 0)
+            atomic_store(&b->failed, error); /* a copy may say "detached" by now */
     }
     if (error != 0) {
         b->state.flags |= CBD_M_STATE_ATTACHED;

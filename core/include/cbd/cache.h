@@ -112,7 +112,8 @@ int cbd_backend_attach(struct cbd_cache *cache, uint32_t id, struct cbd_disk *di
 
 /*
  * Writes everything back, flushes the disk, marks the backend clean and frees it. On error it
- * stays attached and may be detached again. Not beside data calls.
+ * stays attached and may be detached again, unless persistent memory failed: then every call fails
+ * and only cbd_backend_abandon() is left. Not beside data calls.
  */
 int cbd_backend_detach(struct cbd_backend *backend) CBD_MUST_CHECK;
 
@@ -143,7 +144,10 @@ int cbd_zero(struct cbd_backend *b, unsigned lane, uint64_t off, uint64_t len, u
  */
 int cbd_flush(struct cbd_backend *b, unsigned lane) CBD_MUST_CHECK;
 
-/* CBD_E_CORRUPT: a checksum is wrong and the data is dirty. CBD_E_IO: the disk failed. */
+/*
+ * CBD_E_CORRUPT: a checksum is wrong and the data is dirty. CBD_E_MEDIA: the data cannot be read
+ * and is dirty. CBD_E_IO: the disk failed. Clean data that is damaged is read from the disk.
+ */
 int cbd_read(struct cbd_backend *b, unsigned lane, uint64_t off, void *buf, uint64_t len)
     CBD_MUST_CHECK;
 
