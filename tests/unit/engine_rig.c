@@ -228,6 +228,8 @@ void rig_destroy(struct rig *r)
     sim_pmem_destroy(r->pmem);
     sim_env_destroy(&r->env);
     free(r->trace);
+    free(r->write_buf);
+    free(r->read_buf);
     free(r);
 }
 

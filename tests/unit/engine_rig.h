@@ -91,6 +91,8 @@ struct rig {
     uint64_t *want[RIG_BACKENDS_MAX];
     uint64_t *maybe[RIG_BACKENDS_MAX];
     uint64_t version;
+    uint8_t *write_buf, *read_buf; /* of the call that runs; survive a cut */
+    size_t write_cap, read_cap;
 
     jmp_buf cut;
     enum cbd_step cut_step;

@@ -22,16 +22,15 @@ static void model_end(struct rig *r, uint32_t n, uint64_t off, uint64_t len)
 int rig_try_write(struct rig *r, uint32_t n, uint64_t off, uint64_t len, unsigned flags)
 {
     uint64_t version = ++r->version;
-    uint8_t *buf = sim_zalloc(len, 1);
     int error;
 
+    r->write_buf = sim_grow(r->write_buf, &r->write_cap, len, 1);
     for (uint64_t i = 0; i < len; i += 512)
-        sim_sector_fill(buf + i, (off + i) / 512, version);
+        sim_sector_fill(r->write_buf + i, (off + i) / 512, version);
     model_begin(r, n, off, len, version);
-    error = cbd_write(r->backend[n], r->lane, off, buf, len, flags);
+    error = cbd_write(r->backend[n], r->lane, off, r->write_buf, len, flags);
     if (error == 0)
         model_end(r, n, off, len);
-    free(buf);
     return error;
 }
 
@@ -56,12 +55,14 @@ static void expect_version(const struct rig *r, uint32_t n, uint64_t sector, uin
 
 int rig_try_read(struct rig *r, uint32_t n, uint64_t off, uint64_t len)
 {
-    uint8_t *buf = sim_zalloc(len, 1);
-    int error = cbd_read(r->backend[n], r->lane, off, buf, len);
+    int error;
 
+    r->read_buf = sim_grow(r->read_buf, &r->read_cap, len, 1);
+    memset(r->read_buf, 0xee, len);
+    error = cbd_read(r->backend[n], r->lane, off, r->read_buf, len);
     for (uint64_t i = 0; i < len && error == 0; i += 512)
-        expect_version(r, n, (off + i) / 512, sim_sector_decode(buf + i, (off + i) / 512));
-    free(buf);
+        expect_version(r, n, (off + i) / 512,
+                       sim_sector_decode(r->read_buf + i, (off + i) / 512));
     return error;
 }
 

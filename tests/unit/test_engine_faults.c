@@ -166,7 +166,7 @@ static void every_fence_may_fail(void **state)
     uint32_t k = 0;
 
     (void)state;
-    for (; error != 0; k += 7) {
+    for (; error != 0; k += 11) {
         struct rig *r = rig_create(NULL);
 
         r->cut_skip = k;
@@ -227,7 +227,7 @@ static void test_d16_poison_in_any_one_copy_of_metadata_costs_nothing(void **sta
     expect_use_of_the_other_copy(geo.super2_off, 4096);
     expect_use_of_the_other_copy(geo.table_a_off, geo.table_bytes);
     expect_use_of_the_other_copy(geo.table_b_off, geo.table_bytes);
-    for (uint64_t line = 0; line < geo.table_bytes; line += 192 * 64) {
+    for (uint64_t line = 0; line < geo.table_bytes; line += 384 * 64) {
         expect_use_of_the_other_copy(geo.table_a_off + line, 256);
         expect_use_of_the_other_copy(geo.table_b_off + line, 256);
     }
@@ -288,6 +288,29 @@ static void poison_in_dirty_data_is_never_written_back(void **state)
     rig_destroy(r);
 }
 
+/* D16: a media error in clean data was an error of the read, although the disk had the data. */
+static void test_d16_poison_in_clean_data_is_read_from_the_disk(void **state)
+{
+    (void)state;
+    for (int no_checksum = 0; no_checksum < 2; no_checksum++) {
+        struct rig *r = attached(&(struct rig_config){.no_data_checksum = no_checksum != 0});
+        uint32_t id;
+
+        rig_write(r, 0, 4096, 0);
+        rig_read(r, 65536, 4096); /* a fill */
+        rig_write_back(r);
+        id = rig_segment_with(r, CBD_M_SEGMENT_OPEN);
+        for (uint32_t slot = 0; slot < 2; slot++)
+            sim_pmem_poison(
+                r->pmem, cbd_segment_off(&r->geo, id) + rig_record(r, id, slot).payload_off, 64);
+        rig_read(r, 0, 4096);
+        rig_read(r, 65536, 4096);
+        assert_int_equal(r->reports[CBD_WARNING], 2);
+        assert_int_equal(r->last[CBD_WARNING].error, CBD_E_MEDIA);
+        rig_destroy(r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -299,6 +322,7 @@ int main(void)
         cmocka_unit_test(test_d16_poison_in_any_one_copy_of_metadata_costs_nothing),
         cmocka_unit_test(poison_in_both_copies_of_an_entry_is_reported),
         cmocka_unit_test(test_d16_poison_in_a_record_is_damage_and_not_the_end),
+        cmocka_unit_test(test_d16_poison_in_clean_data_is_read_from_the_disk),
         cmocka_unit_test(poison_in_dirty_data_is_never_written_back),
     };
 
