@@ -51,7 +51,7 @@ void bench_rig_close(struct bench_rig *rig);
 void bench_rig_start(struct bench_rig *rig, bool checksums);
 void bench_rig_stop(struct bench_rig *rig);
 
-/* Forgets what is in memory, as a crash would, and attaches again. Returns the attach's CPU time. */
+/* Forgets what is in memory, as a crash would, and attaches again. Returns the CPU time it took. */
 uint64_t bench_rig_recover(struct bench_rig *rig);
 
 /* Where block n of the working set lies on the disk: distinct for all n < 2^disk_bits. */

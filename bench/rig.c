@@ -133,8 +133,7 @@ void bench_rig_start(struct bench_rig *rig, bool checksums)
     bench_must(cbd_format(rig->pm, rig->env, &format, &geo), "format");
     bench_must(cbd_cache_open(rig->pm, rig->env, 0, &rig->cache), "open");
     bench_must(cbd_backend_add(rig->cache, &add, &rig->id), "add");
-    bench_must(cbd_backend_attach(rig->cache, rig->id, &rig->disk, NULL, &rig->backend),
-               "attach");
+    bench_must(cbd_backend_attach(rig->cache, rig->id, &rig->disk, NULL, &rig->backend), "attach");
 }
 
 void bench_rig_stop(struct bench_rig *rig)
@@ -152,8 +151,7 @@ uint64_t bench_rig_recover(struct bench_rig *rig)
     bench_rig_stop(rig);
     bench_must(cbd_cache_open(rig->pm, rig->env, 0, &rig->cache), "open");
     start_ns = bench_cpu_ns();
-    bench_must(cbd_backend_attach(rig->cache, rig->id, &rig->disk, NULL, &rig->backend),
-               "attach");
+    bench_must(cbd_backend_attach(rig->cache, rig->id, &rig->disk, NULL, &rig->backend), "attach");
     return bench_cpu_ns() - start_ns;
 }
 

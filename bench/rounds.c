@@ -28,8 +28,8 @@ static void write_blocks(struct bench_rig *rig, const struct bench_slice *slice)
     for (uint64_t n = slice->first; n < slice->first + slice->count; n++) {
         uint64_t block = bench_random(slice->seed, n, rig->blocks);
 
-        bench_must(cbd_write(rig->backend, slice->thread, bench_rig_address(rig, block), source(rig, n),
-                             BENCH_BLOCK_BYTES, 0),
+        bench_must(cbd_write(rig->backend, slice->thread, bench_rig_address(rig, block),
+                             source(rig, n), BENCH_BLOCK_BYTES, 0),
                    "write");
     }
 }
@@ -41,8 +41,9 @@ static void read_blocks(struct bench_rig *rig, const struct bench_slice *slice)
     for (uint64_t n = slice->first; n < slice->first + slice->count; n++) {
         uint64_t block = bench_random(slice->seed, n, rig->blocks);
 
-        bench_must(cbd_read(rig->backend, slice->thread, bench_rig_address(rig, block), out, sizeof(out)),
-                   "read");
+        bench_must(
+            cbd_read(rig->backend, slice->thread, bench_rig_address(rig, block), out, sizeof(out)),
+            "read");
     }
 }
 
