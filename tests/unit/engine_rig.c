@@ -91,8 +91,7 @@ static bool progress_one(struct rig *r, uint32_t choice)
 
         if (inflight == 0)
             return false;
-        sim_disk_complete(r->disk[n],
-                          r->random_order ? sim_rng_below(&r->env.rng, inflight) : 0);
+        sim_disk_complete(r->disk[n], r->random_order ? sim_rng_below(&r->env.rng, inflight) : 0);
         return true;
     }
     if (!r->background || r->backend[n] == NULL)

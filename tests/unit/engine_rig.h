@@ -26,7 +26,7 @@
 #include "sim_pmem.h"
 
 #define RIG_BACKENDS_MAX 32u
-#define RIG_NO_VERSION (UINT64_MAX - 2) /* in `maybe`: there is no other version */
+#define RIG_NO_VERSION (UINT64_MAX - 2)          /* in `maybe`: there is no other version */
 #define RIG_MODEL_BYTES_MAX (UINT64_C(64) << 20) /* a larger disk has no model */
 
 /* All zero: 4 MiB of pmem in 64 KiB segments, one backend of 1 MiB with 8 segments, one stream. */
@@ -39,8 +39,8 @@ struct rig_config {
     uint32_t share_segments;
     uint32_t streams;
     bool no_data_checksum;
-    bool write_through;    /* the disk has no volatile cache */
-    bool keeps_discarded;  /* a discard leaves anything behind */
+    bool write_through;   /* the disk has no volatile cache */
+    bool keeps_discarded; /* a discard leaves anything behind */
     enum sim_model model;
     struct cbd_attach_options attach;
 };
@@ -76,8 +76,8 @@ struct rig {
     bool background;   /* write-back and reclaim go on while somebody waits */
     bool random_order; /* of disk completions and steps */
     unsigned lane;
-    uint64_t allocs;        /* calls so far */
-    uint64_t alloc_fail_at; /* this call gets nothing; UINT64_MAX: none */
+    uint64_t allocs;                    /* calls so far */
+    uint64_t alloc_fail_at;             /* this call gets nothing; UINT64_MAX: none */
     bool (*on_progress)(struct rig *r); /* asked before everything else; may be NULL */
 
     /* What came of it. */
@@ -132,10 +132,10 @@ void rig_zero(struct rig *r, uint64_t off, uint64_t len, unsigned flags);
 void rig_flush(struct rig *r);
 void rig_read(struct rig *r, uint64_t off, uint64_t len);
 
-void rig_check_all(struct rig *r);                /* every sector of every backend reads right */
-void rig_check_disk(struct rig *r, uint32_t n);   /* the disk alone holds what was written */
-void rig_fsck(struct rig *r, bool clean);         /* core/check finds no error; clean: nothing */
-struct cbd_stats rig_stats(struct rig *r);        /* of backend 0 */
+void rig_check_all(struct rig *r);              /* every sector of every backend reads right */
+void rig_check_disk(struct rig *r, uint32_t n); /* the disk alone holds what was written */
+void rig_fsck(struct rig *r, bool clean);       /* core/check finds no error; clean: nothing */
+struct cbd_stats rig_stats(struct rig *r);      /* of backend 0 */
 
 bool rig_progress(struct rig *r);
 int rig_step_to_idle(struct rig *r, uint32_t n) CBD_MUST_CHECK; /* steps and completions */

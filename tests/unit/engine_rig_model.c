@@ -61,8 +61,7 @@ int rig_try_read(struct rig *r, uint32_t n, uint64_t off, uint64_t len)
     memset(r->read_buf, 0xee, len);
     error = cbd_read(r->backend[n], r->lane, off, r->read_buf, len);
     for (uint64_t i = 0; i < len && error == 0; i += 512)
-        expect_version(r, n, (off + i) / 512,
-                       sim_sector_decode(r->read_buf + i, (off + i) / 512));
+        expect_version(r, n, (off + i) / 512, sim_sector_decode(r->read_buf + i, (off + i) / 512));
     return error;
 }
 
@@ -115,8 +114,7 @@ void rig_fsck(struct rig *r, bool clean)
     };
     struct cbd_check_summary sum;
 
-    assert_int_equal(
-        cbd_check_run(&r->pmem->pm, &r->env.env, &options, show_error, NULL, &sum), 0);
+    assert_int_equal(cbd_check_run(&r->pmem->pm, &r->env.env, &options, show_error, NULL, &sum), 0);
     assert_int_equal(sum.errors, 0);
     if (clean)
         assert_int_equal(sum.infos, 0);

@@ -47,8 +47,8 @@ static void backends_on_one_cache_do_not_meet(void **state)
 
 static void a_dead_disk_stops_only_its_own_backend(void **state)
 {
-    struct rig *r = rig_create(
-        &(struct rig_config){.backends = 2, .attach = {.space_timeout_ns = 50000000}});
+    struct rig *r =
+        rig_create(&(struct rig_config){.backends = 2, .attach = {.space_timeout_ns = 50000000}});
     uint64_t off = 0;
 
     (void)state;
@@ -247,8 +247,7 @@ static void an_attached_backend_is_busy(void **state)
 
     (void)state;
     rig_attach(r);
-    assert_int_equal(cbd_backend_attach(r->cache, 0, &r->disk[0]->disk, NULL, &second),
-                     CBD_E_BUSY);
+    assert_int_equal(cbd_backend_attach(r->cache, 0, &r->disk[0]->disk, NULL, &second), CBD_E_BUSY);
     assert_int_equal(cbd_backend_remove(r->cache, 0), CBD_E_BUSY);
     rig_write(r, 0, 4096, 0);
     rig_destroy(r);

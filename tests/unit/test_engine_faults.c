@@ -31,7 +31,7 @@ static int life(struct rig *r)
         r->backend[0] = NULL;
         return error;
     }
-    for (uint64_t i = 0; i < 200 && error == 0; i++) {
+    for (uint64_t i = 0; i < 120 && error == 0; i++) {
         uint64_t off = i * 37 % 240 * 4096;
 
         if (i % 5 == 0)
@@ -39,7 +39,7 @@ static int life(struct rig *r)
         else if (i % 5 == 1)
             error = rig_try_read(r, 0, off, 16384);
         else
-            error = rig_try_write(r, 0, off, 8192, i % 16 == 0 ? CBD_WRITE_FUA : 0);
+            error = rig_try_write(r, 0, off, 8192, i % 8 == 0 ? CBD_WRITE_FUA : 0);
     }
     if (error == 0)
         error = cbd_flush(r->backend[0], 0);
@@ -184,7 +184,7 @@ static void every_fence_may_fail(void **state)
         rig_fsck(r, true);
         rig_destroy(r);
     }
-    assert_true(k > 100);
+    assert_true(k > 50);
 }
 
 /* A cache with dirty data, stopped. */
@@ -218,6 +218,8 @@ static void expect_use_of_the_other_copy(uint64_t off, uint64_t len)
 static void test_d16_poison_in_any_one_copy_of_metadata_costs_nothing(void **state)
 {
     struct rig *r = rig_create(NULL);
+    const uint64_t places[] = {cbd_place_backend(0), cbd_place_backend(31), cbd_place_state(0),
+                               cbd_place_segment(0), cbd_place_segment(7)};
     struct cbd_geometry geo = r->geo;
 
     (void)state;
@@ -227,9 +229,9 @@ static void test_d16_poison_in_any_one_copy_of_metadata_costs_nothing(void **sta
     expect_use_of_the_other_copy(geo.super2_off, 4096);
     expect_use_of_the_other_copy(geo.table_a_off, geo.table_bytes);
     expect_use_of_the_other_copy(geo.table_b_off, geo.table_bytes);
-    for (uint64_t line = 0; line < geo.table_bytes; line += 384 * 64) {
-        expect_use_of_the_other_copy(geo.table_a_off + line, 256);
-        expect_use_of_the_other_copy(geo.table_b_off + line, 256);
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+        expect_use_of_the_other_copy(geo.table_a_off + places[i], 64);
+        expect_use_of_the_other_copy(geo.table_b_off + places[i], 64);
     }
 }
 
@@ -301,8 +303,8 @@ static void test_d16_poison_in_clean_data_is_read_from_the_disk(void **state)
         rig_write_back(r);
         id = rig_segment_with(r, CBD_M_SEGMENT_OPEN);
         for (uint32_t slot = 0; slot < 2; slot++)
-            sim_pmem_poison(
-                r->pmem, cbd_segment_off(&r->geo, id) + rig_record(r, id, slot).payload_off, 64);
+            sim_pmem_poison(r->pmem,
+                            cbd_segment_off(&r->geo, id) + rig_record(r, id, slot).payload_off, 64);
         rig_read(r, 0, 4096);
         rig_read(r, 65536, 4096);
         assert_int_equal(r->reports[CBD_WARNING], 2);

@@ -142,9 +142,10 @@ static void random_requests_match_the_model(void **state)
 static void random_requests_match_the_model_with_several_trees(void **state)
 {
     (void)state;
-    random_requests((struct rig_config){.disk_bytes = 20u << 20, .streams = 3, .backends = 2,
-                                        .attach = {.trees = 4}},
-                    20, 2500);
+    random_requests(
+        (struct rig_config){
+            .disk_bytes = 20u << 20, .streams = 3, .backends = 2, .attach = {.trees = 4}},
+        20, 2500);
 }
 
 static void random_requests_match_the_model_without_checksums(void **state)
@@ -196,8 +197,8 @@ static void test_d7_requests_beyond_the_end_are_refused(void **state)
     const struct {
         uint64_t off, len;
     } row[] = {
-        {(1u << 20) - 512, 1024},    {1u << 20, 512},          {1u << 30, 512},
-        {0, (1u << 20) + 512},       {UINT64_MAX - 511, 512},  {512, UINT64_MAX - 511},
+        {(1u << 20) - 512, 1024}, {1u << 20, 512},         {1u << 30, 512},
+        {0, (1u << 20) + 512},    {UINT64_MAX - 511, 512}, {512, UINT64_MAX - 511},
         {(1u << 20) + 512, 0},
     };
     static uint8_t buf[1024];

@@ -190,11 +190,11 @@ static void write_much(struct rig *r)
 
 static void test_d1_a_crash_in_reclaim_gives_no_segment_out_twice(void **state)
 {
-    const enum cbd_step steps[] = {
-        CBD_STEP_HORIZON_A_COPY,      CBD_STEP_HORIZON_A_FENCE,      CBD_STEP_HORIZON_B_COPY,
-        CBD_STEP_HORIZON_B_FENCE,     CBD_STEP_SEGMENT_OPEN_A_COPY,  CBD_STEP_SEGMENT_OPEN_A_FENCE,
-        CBD_STEP_SEGMENT_OPEN_B_COPY, CBD_STEP_SEGMENT_OPEN_B_FENCE, CBD_STEP_SEGMENT_CLOSE_A_FENCE,
-        CBD_STEP_SEGMENT_CLOSE_B_COPY};
+    const enum cbd_step steps[] = {CBD_STEP_HORIZON_A_COPY,        CBD_STEP_HORIZON_A_FENCE,
+                                   CBD_STEP_HORIZON_B_COPY,        CBD_STEP_HORIZON_B_FENCE,
+                                   CBD_STEP_SEGMENT_OPEN_A_COPY,   CBD_STEP_SEGMENT_OPEN_A_FENCE,
+                                   CBD_STEP_SEGMENT_OPEN_B_COPY,   CBD_STEP_SEGMENT_OPEN_B_FENCE,
+                                   CBD_STEP_SEGMENT_CLOSE_A_FENCE, CBD_STEP_SEGMENT_CLOSE_B_COPY};
 
     (void)state;
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {

@@ -42,8 +42,8 @@ static void recovery_builds_the_index_that_was_lost(void **state)
 
     (void)state;
     for (uint64_t seed = 0; seed < 5; seed++) {
-        struct rig *r = attached(&(struct rig_config){.streams = 4, .share_segments = 12,
-                                                      .attach = {.trees = 2}});
+        struct rig *r = attached(
+            &(struct rig_config){.streams = 4, .share_segments = 12, .attach = {.trees = 2}});
 
         sim_rng_seed(&rng, seed);
         for (int i = 0; i < 600; i++) {
@@ -343,10 +343,10 @@ static void test_d12_records_of_an_earlier_life_of_a_segment_stay_dead(void **st
 
 static void recovery_that_is_cut_is_recovered_from(void **state)
 {
-    const enum cbd_step steps[] = {
-        CBD_STEP_RECOVER_FLUSH,      CBD_STEP_RECOVER_VOID,           CBD_STEP_RECOVER_FLUSH_TABLES,
-        CBD_STEP_RECOVER_REPAIR,     CBD_STEP_RECOVER_STATE_A_FENCE,  CBD_STEP_RECOVER_STATE_B_COPY,
-        CBD_STEP_RECOVER_SUPER,      CBD_STEP_RECOVER_REPAIR_FENCE};
+    const enum cbd_step steps[] = {CBD_STEP_RECOVER_FLUSH,         CBD_STEP_RECOVER_VOID,
+                                   CBD_STEP_RECOVER_FLUSH_TABLES,  CBD_STEP_RECOVER_REPAIR,
+                                   CBD_STEP_RECOVER_STATE_A_FENCE, CBD_STEP_RECOVER_STATE_B_COPY,
+                                   CBD_STEP_RECOVER_SUPER,         CBD_STEP_RECOVER_REPAIR_FENCE};
 
     (void)state;
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {

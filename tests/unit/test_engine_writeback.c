@@ -73,7 +73,7 @@ static void a_flush_without_dirty_data_costs_nothing(void **state)
  * D9: the log moved on although the flush had failed or was not waited for. Each epoch here has
  * addresses of its own: 64 KiB times its number.
  */
-static void test_d9_nothing_of_an_epoch_is_submitted_before_the_flush_of_the_one_before(void **state)
+static void test_d9_an_epoch_starts_after_the_flush_of_the_one_before(void **state)
 {
     struct rig *r = attached(&(struct rig_config){.streams = 4, .share_segments = 20});
     uint64_t flushed = 0, submitted_by_then = 0;
@@ -378,8 +378,7 @@ int main(void)
         cmocka_unit_test(nothing_is_written_below_the_threshold),
         cmocka_unit_test(an_open_epoch_is_not_closed_before_its_time),
         cmocka_unit_test(a_flush_without_dirty_data_costs_nothing),
-        cmocka_unit_test(
-            test_d9_nothing_of_an_epoch_is_submitted_before_the_flush_of_the_one_before),
+        cmocka_unit_test(test_d9_an_epoch_starts_after_the_flush_of_the_one_before),
         cmocka_unit_test(an_address_that_an_epoch_wrote_often_is_written_once),
         cmocka_unit_test(neighbours_are_merged_into_one_request),
         cmocka_unit_test(requests_go_out_by_address),

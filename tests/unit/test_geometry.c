@@ -16,9 +16,9 @@
 #define GIB (MIB << 10)
 #define TIB (GIB << 10)
 
-static const uint32_t segment_sizes[] = {64u << 10,  128u << 10, 256u << 10, 512u << 10,
-                                         1u << 20,   2u << 20,   4u << 20,   8u << 20,
-                                         16u << 20,  32u << 20,  64u << 20};
+static const uint32_t segment_sizes[] = {64u << 10, 128u << 10, 256u << 10, 512u << 10,
+                                         1u << 20,  2u << 20,   4u << 20,   8u << 20,
+                                         16u << 20, 32u << 20,  64u << 20};
 #define SIZES (sizeof(segment_sizes) / sizeof(segment_sizes[0]))
 
 static uint64_t up(uint64_t v, uint64_t unit)
@@ -127,8 +127,8 @@ static void a_device_beyond_the_limit_is_refused(void **state)
 
 static void other_segment_sizes_are_refused(void **state)
 {
-    const uint32_t size[] = {1,         512,        4096,      32768,       65535,     65537,
-                             96u << 10, 3u << 20,   100000000, 128u << 20,  1u << 31,  UINT32_MAX};
+    const uint32_t size[] = {1,         512,      4096,      32768,      65535,    65537,
+                             96u << 10, 3u << 20, 100000000, 128u << 20, 1u << 31, UINT32_MAX};
     struct cbd_geometry geo;
 
     (void)state;

@@ -29,7 +29,7 @@ struct bad_field {
 
 #define BAD(type, field, len, value)                                                               \
     {                                                                                              \
-        #field " = " #value, offsetof(struct type, field), len, value                              \
+#field " = " #value, offsetof(struct type, field), len, value                              \
     }
 
 static void put_field(void *m, const struct bad_field *bad)
@@ -87,10 +87,16 @@ static void records_of_every_type_come_back(void **state)
 {
     const struct cbd_record in[] = {
         good_write,
-        {.type = CBD_M_RECORD_FILL, .order = 1, .addr_bytes = 512, .len_bytes = 512,
+        {.type = CBD_M_RECORD_FILL,
+         .order = 1,
+         .addr_bytes = 512,
+         .len_bytes = 512,
          .payload_off = 64},
-        {.type = CBD_M_RECORD_ZERO, .flags = CBD_M_RECORD_PUNCH, .order = CBD_ORDER_MAX,
-         .epoch = CBD_EPOCH_MAX, .len_bytes = UINT64_C(1) << 48},
+        {.type = CBD_M_RECORD_ZERO,
+         .flags = CBD_M_RECORD_PUNCH,
+         .order = CBD_ORDER_MAX,
+         .epoch = CBD_EPOCH_MAX,
+         .len_bytes = UINT64_C(1) << 48},
         {.type = CBD_M_RECORD_VOID, .durable = 1},
     };
 
@@ -192,7 +198,7 @@ static void any_flipped_bit_of_a_record_is_seen(void **state)
     assert_true(decode_record(&m, &r));
 }
 
-/* D12, D13: nothing tied a kset to its place: stale ones, or user data that looked like one, counted. */
+/* D12, D13: nothing tied a kset to its place; stale ones counted, and user data like one. */
 static void test_d12_d13_a_record_of_another_place_or_cache_is_refused(void **state)
 {
     const uint8_t other_uuid[16] = {1, 2, 4};
@@ -211,9 +217,9 @@ static void test_d12_d13_a_record_of_another_place_or_cache_is_refused(void **st
     assert_false(cbd_record_decode(&m, seed_of(CBD_SEED_RECORD, SEGMENT, GENERATION + 1),
                                    GENERATION + 1, SLOT, &geo, &r));
     /* equal in the 32 bits that the record has itself */
-    assert_false(cbd_record_decode(
-        &m, seed_of(CBD_SEED_RECORD, SEGMENT, GENERATION + (UINT64_C(1) << 32)),
-        GENERATION + (UINT64_C(1) << 32), SLOT, &geo, &r));
+    assert_false(
+        cbd_record_decode(&m, seed_of(CBD_SEED_RECORD, SEGMENT, GENERATION + (UINT64_C(1) << 32)),
+                          GENERATION + (UINT64_C(1) << 32), SLOT, &geo, &r));
     seed = cbd_seed_place(cbd_seed_cache(other_uuid, salt), CBD_SEED_RECORD, SEGMENT, GENERATION);
     assert_false(cbd_record_decode(&m, seed, GENERATION, SLOT, &geo, &r));
     seed = cbd_seed_place(cbd_seed_cache(uuid, salt + 1), CBD_SEED_RECORD, SEGMENT, GENERATION);
@@ -223,13 +229,16 @@ static void test_d12_d13_a_record_of_another_place_or_cache_is_refused(void **st
 /* ------------------------------------------------------------------ headers */
 
 static const struct cbd_header good_header = {
-    .slot = 2, .addr_bytes = 512, .len_bytes = 40 * 4096, .type = CBD_M_RECORD_WRITE,
+    .slot = 2,
+    .addr_bytes = 512,
+    .len_bytes = 40 * 4096,
+    .type = CBD_M_RECORD_WRITE,
     .epoch_floor = 9,
 };
 
 /* 41 blocks: 8 in the header, 16, 16 and 1 in three lines before it. */
 struct header_bytes {
-    uint8_t before[PAYLOAD_OFF - 4 * 64]; /* a damaged length may lead there: still in the segment */
+    uint8_t before[PAYLOAD_OFF - 4 * 64]; /* a damaged length may lead there */
     struct cbd_m_crc_line lines[3];
     struct cbd_m_header m;
 };

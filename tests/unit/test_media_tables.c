@@ -24,11 +24,11 @@ struct bad_field {
 
 #define BAD(type, field, len, value)                                                               \
     {                                                                                              \
-        #field " = " #value, offsetof(struct type, field), len, value, CBD_E_CORRUPT               \
+#field " = " #value, offsetof(struct type, field), len, value, CBD_E_CORRUPT               \
     }
 #define SUPER(field, len, value, error)                                                            \
     {                                                                                              \
-        #field " = " #value, offsetof(struct cbd_m_super, field), len, value, error                \
+#field " = " #value, offsetof(struct cbd_m_super, field), len, value, error                \
     }
 
 static void put_field(void *m, const struct bad_field *bad)
@@ -55,8 +55,14 @@ static struct cbd_geometry geometry(void)
 /* ------------------------------------------------------------------ segment entries */
 
 static const struct cbd_segment_entry good_segment = {
-    .owner = 1, .status = CBD_M_SEGMENT_CLOSED, .stream = 2, .seq = 4, .generation = 5,
-    .records = 6, .order_max = 7, .epoch_max = 8,
+    .owner = 1,
+    .status = CBD_M_SEGMENT_CLOSED,
+    .stream = 2,
+    .seq = 4,
+    .generation = 5,
+    .records = 6,
+    .order_max = 7,
+    .epoch_max = 8,
 };
 
 static void a_segment_entry_comes_back(void **state)
@@ -114,8 +120,16 @@ static void a_segment_entry_with_a_field_out_of_range_is_refused(void **state)
 static struct cbd_backend_config good_backend(void)
 {
     struct cbd_backend_config b = {
-        .used = CBD_M_BACKEND_USED, .seq = 3, .uuid = {9}, .name = "one", .size_bytes = 1u << 20,
-        .logical_block_bytes = 4096, .streams = 2, .segments = 4, .created_s = 5, .path = "/dev/x",
+        .used = CBD_M_BACKEND_USED,
+        .seq = 3,
+        .uuid = {9},
+        .name = "one",
+        .size_bytes = 1u << 20,
+        .logical_block_bytes = 4096,
+        .streams = 2,
+        .segments = 4,
+        .created_s = 5,
+        .path = "/dev/x",
     };
 
     return b;
@@ -192,7 +206,11 @@ static void a_free_backend_entry_needs_no_sense(void **state)
 static void a_backend_state_obeys_its_limits(void **state)
 {
     const struct cbd_backend_state in = {
-        .flags = CBD_M_STATE_ATTACHED, .seq = 2, .epoch_written = 3, .horizon = 4, .attaches = 5,
+        .flags = CBD_M_STATE_ATTACHED,
+        .seq = 2,
+        .epoch_written = 3,
+        .horizon = 4,
+        .attaches = 5,
     };
     const struct bad_field bad[] = {
         BAD(cbd_m_backend_state, flags, 4, 2),
@@ -244,8 +262,14 @@ static void test_d23_every_byte_that_has_no_field_is_zero(void **state)
 static struct cbd_super good_super(void)
 {
     struct cbd_super super = {
-        .uuid = {4}, .salt = 5, .disk_version = CBD_DISK_VERSION, .compat = 6, .ro_compat = 7,
-        .incompat = CBD_INCOMPAT_DATA_CHECKSUMS, .generation_floor = 8, .created_s = 9,
+        .uuid = {4},
+        .salt = 5,
+        .disk_version = CBD_DISK_VERSION,
+        .compat = 6,
+        .ro_compat = 7,
+        .incompat = CBD_INCOMPAT_DATA_CHECKSUMS,
+        .generation_floor = 8,
+        .created_s = 9,
         .label = "shelf",
     };
 

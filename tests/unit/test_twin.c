@@ -148,8 +148,10 @@ static void attach_all(struct rig *r)
 static void test_d3_a_torn_update_never_takes_the_newest_copy(void **state)
 {
     const enum cbd_step steps[] = {
-        CBD_STEP_RECOVER_STATE_A_COPY, CBD_STEP_RECOVER_STATE_A_FENCE,
-        CBD_STEP_RECOVER_STATE_B_COPY, CBD_STEP_RECOVER_STATE_B_FENCE,
+        CBD_STEP_RECOVER_STATE_A_COPY,
+        CBD_STEP_RECOVER_STATE_A_FENCE,
+        CBD_STEP_RECOVER_STATE_B_COPY,
+        CBD_STEP_RECOVER_STATE_B_FENCE,
     };
 
     (void)state;
