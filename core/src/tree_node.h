@@ -25,7 +25,7 @@
 #define CBD_TREE_INNER_MAX 32u /* children */
 #define CBD_TREE_SLACK 2u      /* keeps a merge from being undone by the next insert */
 #define CBD_TREE_HEIGHT_MAX 16u
-#define CBD_TREE_CHUNK_NODES 64u
+#define CBD_TREE_CHUNK_NODES 16u /* more only lie idle in the pools of small trees */
 
 #define CBD_TREE_LEN_MAX ((UINT64_C(1) << CBD_TREE_LEN_BITS) - 1)
 #define CBD_TREE_POS_MAX (UINT64_C(1) << CBD_TREE_POS_BITS)
@@ -123,15 +123,16 @@ static inline unsigned cbd_tree_leaf_search(const struct cbd_tree_node *leaf, ui
                              cbd_tree_words_range(pos, CBD_TREE_LEN_MAX));
 }
 
-/* All lines that a search in the node may touch, asked for at once: one miss instead of three. */
+/*
+ * All lines of the node, asked for at once: one miss instead of one for the search, one for the
+ * child or the order, and one for the place.
+ */
 static inline void cbd_tree_node_prefetch(const struct cbd_tree_node *node)
 {
     const char *p = (const char *)node;
 
-    __builtin_prefetch(p);
-    __builtin_prefetch(p + 64);
-    __builtin_prefetch(p + 128);
-    __builtin_prefetch(p + 192);
+    for (unsigned i = 0; i < CBD_TREE_NODE_BYTES; i += 64)
+        __builtin_prefetch(p + i);
 }
 
 /* Takes a node; there must be one. */
