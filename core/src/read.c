@@ -30,7 +30,8 @@ static void announce(struct cbd_backend *b, unsigned lane)
 
 static void retire(struct cbd_backend *b, unsigned lane)
 {
-    atomic_store(&b->lanes[lane].reading, 0);
+    /* Release is enough: the loads of the copy come before it, and nothing has to come after. */
+    atomic_store_explicit(&b->lanes[lane].reading, 0, memory_order_release);
 }
 
 /* What stands at addr, up to len bytes, never beyond its region. */
