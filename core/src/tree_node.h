@@ -25,7 +25,7 @@
 #define CBD_TREE_INNER_MAX 32u /* children */
 #define CBD_TREE_SLACK 2u      /* keeps a merge from being undone by the next insert */
 #define CBD_TREE_HEIGHT_MAX 16u
-#define CBD_TREE_CHUNK_NODES 16u /* more only lie idle in the pools of small trees */
+#define CBD_TREE_CHUNK_NODES 16u /* a tree has a pool of its own: half a chunk of each lies idle */
 
 #define CBD_TREE_LEN_MAX ((UINT64_C(1) << CBD_TREE_LEN_BITS) - 1)
 #define CBD_TREE_POS_MAX (UINT64_C(1) << CBD_TREE_POS_BITS)
