@@ -181,18 +181,24 @@ int cbd_backend_add(struct cbd_cache *cache, const struct cbd_backend_options *o
     return 0;
 }
 
+/* Whether a backend is there and nobody uses it, in a cache that may be changed. */
+static int check_detached(const struct cbd_cache *cache, uint32_t id)
+{
+    if (cache->readonly)
+        return CBD_E_READONLY;
+    if (id >= CBD_BACKENDS || cache->configs[id].used != CBD_M_BACKEND_USED)
+        return CBD_E_NOTFOUND;
+    return cache->attached[id] != NULL ? CBD_E_BUSY : 0;
+}
+
 int cbd_backend_remove(struct cbd_cache *cache, uint32_t id)
 {
     struct cbd_backend_config config = {0};
     int error;
 
-    if (cache->readonly)
-        return CBD_E_READONLY;
-    if (id >= CBD_BACKENDS || cache->configs[id].used != CBD_M_BACKEND_USED)
-        return CBD_E_NOTFOUND;
-    if (cache->attached[id] != NULL)
-        return CBD_E_BUSY;
-    error = repair_before_write(cache);
+    error = check_detached(cache, id);
+    if (error == 0)
+        error = repair_before_write(cache);
     if (error != 0)
         return error;
     config.seq = cache->configs[id].seq;
@@ -296,12 +302,9 @@ int cbd_backend_attach(struct cbd_cache *cache, uint32_t id, struct cbd_disk *di
     struct cbd_backend *b;
     int error;
 
-    if (cache->readonly)
-        return CBD_E_READONLY;
-    if (id >= CBD_BACKENDS || cache->configs[id].used != CBD_M_BACKEND_USED)
-        return CBD_E_NOTFOUND;
-    if (cache->attached[id] != NULL)
-        return CBD_E_BUSY;
+    error = check_detached(cache, id);
+    if (error != 0)
+        return error;
     config = &cache->configs[id];
     if (disk->size_bytes != config->size_bytes ||
         disk->logical_block_bytes != config->logical_block_bytes) {

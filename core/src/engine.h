@@ -225,6 +225,10 @@ struct cbd_insert {
 
 int cbd_insert(struct cbd_backend *b, unsigned lane, struct cbd_insert *in) CBD_MUST_CHECK;
 
+/* write.c: lane, alignment and range of a request. 0, CBD_E_INVALID or CBD_E_RANGE. */
+int cbd_check_request(const struct cbd_backend *b, unsigned lane, uint64_t off,
+                      uint64_t len) CBD_MUST_CHECK;
+
 /* index.c: the trees of a backend */
 int cbd_index_create(struct cbd_backend *b) CBD_MUST_CHECK;
 void cbd_index_destroy(struct cbd_backend *b);
@@ -254,6 +258,8 @@ bool cbd_index_part(struct cbd_backend *b, uint32_t n, uint64_t addr, uint64_t l
 /* payload.c: data checksums */
 int cbd_payload_verify(const struct cbd_cache *c, uint32_t segment, uint32_t payload_off,
                        uint64_t from, uint64_t len) CBD_MUST_CHECK;
+uint32_t cbd_extent_payload(const struct cbd_cache *c, const struct cbd_extent *e,
+                            uint32_t *payload_off);
 int cbd_extent_verify(const struct cbd_cache *c, const struct cbd_extent *e, uint64_t skip_bytes,
                       uint64_t len) CBD_MUST_CHECK;
 
@@ -285,7 +291,6 @@ int cbd_writeback_init(struct cbd_backend *b) CBD_MUST_CHECK;
 void cbd_writeback_destroy(struct cbd_backend *b);
 int cbd_writeback_step(struct cbd_backend *b) CBD_MUST_CHECK;
 int cbd_reclaim_step(struct cbd_backend *b) CBD_MUST_CHECK;
-uint32_t cbd_reclaim_low(const struct cbd_backend *b);
 
 static inline const struct cbd_m_record *cbd_record_at(const struct cbd_cache *c, uint32_t segment,
                                                        uint32_t slot)

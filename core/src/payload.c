@@ -34,15 +34,25 @@ int cbd_payload_verify(const struct cbd_cache *c, uint32_t segment, uint32_t pay
     return 0;
 }
 
-/* The same for `len` bytes of an extent, from skip_bytes on. */
+/* The segment that holds an extent, and where the payload that the extent is a part of begins. */
+uint32_t cbd_extent_payload(const struct cbd_cache *c, const struct cbd_extent *e,
+                            uint32_t *payload_off)
+{
+    const struct cbd_geometry *geo = &c->super.geo;
+    uint64_t inside =
+        e->loc * CBD_LINE_BYTES - (uint64_t)e->delta * CBD_SECTOR_BYTES - geo->data_off;
+
+    *payload_off = (uint32_t)(inside % geo->segment_bytes);
+    return (uint32_t)(inside / geo->segment_bytes);
+}
+
+/* Verifies the blocks that hold `len` bytes of an extent, from skip_bytes on. */
 int cbd_extent_verify(const struct cbd_cache *c, const struct cbd_extent *e, uint64_t skip_bytes,
                       uint64_t len)
 {
-    const struct cbd_geometry *geo = &c->super.geo;
-    uint64_t delta = (uint64_t)e->delta * CBD_SECTOR_BYTES;
-    uint64_t payload = e->loc * CBD_LINE_BYTES - delta;
-    uint64_t inside = payload - geo->data_off;
+    uint32_t payload_off;
+    uint32_t segment = cbd_extent_payload(c, e, &payload_off);
 
-    return cbd_payload_verify(c, (uint32_t)(inside / geo->segment_bytes),
-                              (uint32_t)(inside % geo->segment_bytes), delta + skip_bytes, len);
+    return cbd_payload_verify(c, segment, payload_off,
+                              (uint64_t)e->delta * CBD_SECTOR_BYTES + skip_bytes, len);
 }

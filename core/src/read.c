@@ -66,17 +66,18 @@ static bool extent_clean(struct cbd_backend *b, const struct cbd_extent *e)
 {
     struct cbd_cache *c = b->cache;
     const struct cbd_geometry *geo = &c->super.geo;
-    uint64_t payload = e->loc * CBD_LINE_BYTES - (uint64_t)e->delta * CBD_SECTOR_BYTES;
-    uint32_t id = (uint32_t)((payload - geo->data_off) / geo->segment_bytes);
+    uint32_t payload_off;
+    uint32_t id = cbd_extent_payload(c, e, &payload_off);
     const struct cbd_segment *seg = &c->segments[id];
     const struct cbd_m_header *m =
-        (const struct cbd_m_header *)(const void *)(c->pm->base + payload) - 1;
+        (const struct cbd_m_header *)(const void *)(c->pm->base + cbd_segment_off(geo, id) +
+                                                    payload_off) -
+        1;
     struct cbd_header h;
     struct cbd_record r;
     uint64_t written;
 
-    if (!cbd_header_decode(m, seg->header_seed,
-                           (uint32_t)((payload - geo->data_off) % geo->segment_bytes), &h) ||
+    if (!cbd_header_decode(m, seg->header_seed, payload_off, &h) ||
         h.slot >= geo->segment_bytes / sizeof(struct cbd_m_record) ||
         !cbd_record_decode(cbd_record_at(c, id, h.slot), seg->record_seed, seg->entry.generation,
                            h.slot, geo, &r) ||
@@ -180,13 +181,11 @@ static void fill(struct cbd_backend *b, unsigned lane, const struct run *run, co
 
 int cbd_read(struct cbd_backend *b, unsigned lane, uint64_t off, void *buf, uint64_t len)
 {
-    uint32_t lbs = b->disk->logical_block_bytes;
     uint64_t done = 0;
+    int invalid = cbd_check_request(b, lane, off, len);
 
-    if (lane >= CBD_LANES || off % lbs != 0 || len % lbs != 0)
-        return CBD_E_INVALID;
-    if (off > b->size_bytes || len > b->size_bytes - off)
-        return CBD_E_RANGE;
+    if (invalid != 0)
+        return invalid;
     b->lanes[lane].stats.reads++;
     b->lanes[lane].stats.read_bytes += len;
     while (done < len) {

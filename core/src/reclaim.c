@@ -22,7 +22,7 @@
 #include "engine.h"
 
 /* Below this many free segments reclaim begins. */
-uint32_t cbd_reclaim_low(const struct cbd_backend *b)
+static uint32_t low_mark(const struct cbd_backend *b)
 {
     uint32_t share = b->cache->configs[b->id].segments;
     uint32_t low = share / 16;
@@ -202,7 +202,7 @@ int cbd_reclaim_step(struct cbd_backend *b)
 
     if (error != 0)
         return error;
-    if (atomic_load(&b->free_count) >= cbd_reclaim_low(b))
+    if (atomic_load(&b->free_count) >= low_mark(b))
         return 0;
     snapshot(&w);
     if (w.below == UINT64_MAX)

@@ -7,7 +7,7 @@
  */
 #include "engine.h"
 
-static int check_request(const struct cbd_backend *b, unsigned lane, uint64_t off, uint64_t len)
+int cbd_check_request(const struct cbd_backend *b, unsigned lane, uint64_t off, uint64_t len)
 {
     uint32_t lbs = b->disk->logical_block_bytes;
 
@@ -86,7 +86,7 @@ int cbd_write(struct cbd_backend *b, unsigned lane, uint64_t off, const void *bu
 {
     uint64_t epoch = 0;
     uint64_t done = 0;
-    int error = check_request(b, lane, off, len);
+    int error = cbd_check_request(b, lane, off, len);
 
     if (error != 0)
         return error;
@@ -119,7 +119,7 @@ int cbd_zero(struct cbd_backend *b, unsigned lane, uint64_t off, uint64_t len, u
         .addr = off,
         .len = len,
     };
-    int error = check_request(b, lane, off, len);
+    int error = cbd_check_request(b, lane, off, len);
 
     if (error != 0 || len == 0)
         return error;
