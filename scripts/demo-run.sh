@@ -37,12 +37,10 @@ step "$bin/cbd-sim" replay --trace "$trace" --crashes "$crashes" --seed 1 \
 
 say "3. The device as the last power cut left it: check, look, write back, check"
 cd "$work"
-truncate -s "$("$bin/cbd-ctl" --json powercut.img backend list |
-    sed -n 's/.*"size_bytes": \([0-9]*\).*/\1/p' | head -n 1)" old-disk.img
 step "$bin/cbd-check" powercut.img
 step "$bin/cbd-dump" --segments powercut.img | sed -n '1,14p'
 echo "  ..."
-step "$bin/cbd-ctl" powercut.img writeback disk0 --backing old-disk.img
+step "$bin/cbd-ctl" powercut.img writeback disk0 --backing powercut.img.disk0
 step "$bin/cbd-check" -f powercut.img
 
 say "Done. The report is in build/demo/report.json, the devices are beside it."

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "campaign_plan.h"
+#include "image.h"
 #include "sim_base.h"
 
 /* After a restart is due the process dies within this many steps, in the middle of something. */
@@ -281,17 +282,9 @@ static int run_requests(struct pass *p)
 static void write_image(struct pass *p)
 {
     struct sim_crash crash = sim_crash_subset(7, p->c->config.seed);
-    struct cbd_pmem *pm = &p->world.pmem->pm;
-    FILE *f;
 
     unhook(p);
-    sim_world_mark(&p->world);
-    sim_world_power_cut(&p->world, &crash);
-    f = fopen(p->c->image, "wbx");
-    p->result->image_failed = f == NULL || fwrite(pm->base, pm->size_bytes, 1, f) != 1;
-    if (f != NULL && fclose(f) != 0)
-        p->result->image_failed = true;
-    sim_world_rollback(&p->world);
+    p->result->image_failed = !sim_image_write(&p->world, &crash, p->c->image);
     hook(p);
 }
 

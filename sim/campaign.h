@@ -56,7 +56,7 @@ struct sim_campaign {
     uint64_t only_step;
     uint64_t only_subset;
     uint64_t only_number; /* of the state in the campaign */
-    const char *image;    /* where the pmem after a last power cut goes, or NULL */
+    const char *image;    /* where the devices after a last power cut go, or NULL: image.h */
     void (*progress)(void *arg, uint64_t states_done, uint64_t states_total);
     void *progress_arg;
 };

@@ -50,7 +50,9 @@ static const struct cbd_tool_option options[] = {
     {OPT_NO_CHECKSUM, "no-data-checksum", NULL, "no checksums of data"},
     {OPT_MODEL, "model", "NAME", "adr, eadr or page: what a store needs to be durable (adr)"},
     {OPT_JOBS, "jobs", "N", "processes; the report does not depend on it (all cores)"},
-    {OPT_IMAGE, "image", "FILE", "leave the pmem of one last power cut in a new file"},
+    {OPT_IMAGE, "image", "FILE",
+     "leave the pmem of one last power cut in a new\n"
+     "file, and each disk in FILE.diskN"},
     {OPT_REPORT, "report", "FILE", "write the report as JSON to a file, beside the text"},
     {OPT_JSON, "json", NULL, "the report as JSON"},
 };
@@ -218,7 +220,8 @@ static int run(struct parsed *p, const struct cbd_sim_trace *t, struct sim_campa
     else if (cbd_sim_report_json(&p->replay, t, c, result, stdout) != 0)
         exit_code = CBD_EXIT_OPERATIONAL;
     if (result->image_failed) {
-        cbd_tool_error(p->replay.image, "the image could not be written (it must not exist yet)");
+        cbd_tool_error(p->replay.image,
+                       "the image could not be written (FILE and FILE.diskN must not exist yet)");
         exit_code = CBD_EXIT_OPERATIONAL;
     }
     free(result);
