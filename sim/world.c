@@ -89,6 +89,8 @@ int sim_process_start(struct sim_process *p, struct sim_world *w, uint64_t seed,
         .dirty_start_percent = w->config.dirty_start_percent,
         .trees = w->config.trees,
         .no_fill = !fills,
+        /* A process that judges is started for each crash state: two places show a false alarm. */
+        .identity_places = fills ? 0 : 2,
     };
     int error;
 

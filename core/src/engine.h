@@ -229,6 +229,12 @@ int cbd_insert(struct cbd_backend *b, unsigned lane, struct cbd_insert *in) CBD_
 int cbd_check_request(const struct cbd_backend *b, unsigned lane, uint64_t off,
                       uint64_t len) CBD_MUST_CHECK;
 
+/* read.c */
+bool cbd_extent_clean(struct cbd_backend *b, const struct cbd_extent *e);
+
+/* identity.c */
+int cbd_identity_check(struct cbd_backend *b) CBD_MUST_CHECK;
+
 /* index.c: the trees of a backend */
 int cbd_index_create(struct cbd_backend *b) CBD_MUST_CHECK;
 void cbd_index_destroy(struct cbd_backend *b);

@@ -62,7 +62,7 @@ static struct run next_run(struct cbd_backend *b, uint64_t addr, uint64_t len)
  * Whether the disk holds what this extent should: the record that its header names is a fill or of
  * an epoch that was written back. A header that cannot be trusted proves nothing.
  */
-static bool extent_clean(struct cbd_backend *b, const struct cbd_extent *e)
+bool cbd_extent_clean(struct cbd_backend *b, const struct cbd_extent *e)
 {
     struct cbd_cache *c = b->cache;
     const struct cbd_geometry *geo = &c->super.geo;
@@ -107,7 +107,7 @@ static int copy_hit(struct cbd_backend *b, const struct run *run, uint8_t *buf)
         error = cbd_extent_verify(c, &run->extent, run->skip, run->len);
     if (error == 0)
         return 0;
-    clean = extent_clean(b, &run->extent);
+    clean = cbd_extent_clean(b, &run->extent);
     cbd_report(c->env, clean ? CBD_WARNING : CBD_ERROR, error, "data",
                clean ? "is damaged; read from the disk instead" : "is damaged, and it is dirty",
                b->id, off, run->addr, run->len);

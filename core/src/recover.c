@@ -8,7 +8,8 @@
  *   4  the last record of an open segment, if it is unfinished, is voided; if it is whole, it is
  *      made durable                                                     V3, V4
  *   5  epoch and era begin above everything seen
- *   6  the state says "attached", in both copies                        V5
+ *   6  the disk is compared with what the cache knows                   identity.c
+ *   7  the state says "attached", in both copies                        V5
  *
  * V1  what the tables were found to say is made durable, then copies are made equal, before the
  *     engine writes to one of them (T1): after a crash of the process alone a copy may be readable
@@ -349,6 +350,8 @@ int cbd_recover(struct cbd_backend *b)
         b->reclaim_stats.recovered_suspects = rec.stats.recovered_suspects;
     }
     c->env->ops->free(c->env, rec.dirty, count * sizeof(*rec.dirty));
+    if (error == 0)
+        error = cbd_identity_check(b); /* Q2 */
     if (error != 0)
         return error;
     b->state.flags |= CBD_M_STATE_ATTACHED;

@@ -50,6 +50,7 @@ enum fuzz_option {
     FUZZ_OPTION_WRITE_THROUGH = 1 << 2, /* the disk has no volatile cache */
     FUZZ_OPTION_KEEPS = 1 << 3,         /* a discard does not zero */
     FUZZ_OPTION_EAGER = 1 << 4,         /* write-back starts at once */
+    FUZZ_OPTION_COMPARES = 1 << 5,      /* attach compares the disk with the cache */
 };
 
 /* What a program asks for besides the bytes. */

@@ -349,7 +349,7 @@ static void env_report(struct cbd_env *env, const struct cbd_report *report)
 static bool progress(struct fuzz_env *env)
 {
     for (uint32_t i = 0; i < env->count; i++)
-        if (env->backends[i] != NULL && fuzz_disk_complete(&env->disks[i]))
+        if (fuzz_disk_complete(&env->disks[i]))
             return true;
     for (uint32_t i = 0; env->background && i < env->count; i++)
         if (env->backends[i] != NULL &&

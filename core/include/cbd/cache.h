@@ -92,18 +92,23 @@ int cbd_backend_add(struct cbd_cache *cache, const struct cbd_backend_options *o
  */
 int cbd_backend_remove(struct cbd_cache *cache, uint32_t id) CBD_MUST_CHECK;
 
+#define CBD_IDENTITY_NONE UINT32_MAX
+
 struct cbd_attach_options {
     uint64_t space_timeout_ns;   /* T: how long a write waits for space; 0: 30 s */
     uint32_t epoch_records_max;  /* an epoch with more records is closed; 0: 65536 */
     uint32_t dirty_start_percent; /* write-back starts at this share of dirty bytes; 0: at once */
     uint32_t trees;              /* power of two; 0: by the size of the share */
     bool no_fill;                /* read misses are not cached */
+    /* So many places are compared with the disk, at most 64; 0: 64; CBD_IDENTITY_NONE: none. */
+    uint32_t identity_places;
 };
 
 /*
- * Recovers the backend and makes it ready. `disk` must outlive the attachment and have the size
- * and logical block that the backend was added with.
- * CBD_E_MISMATCH, CBD_E_BUSY (attached already), CBD_E_READONLY, CBD_E_CORRUPT (a record that was
+ * Recovers the backend and makes it ready. `disk` must outlive the attachment, have the size and
+ * logical block that the backend was added with, and hold what was written to it: places of which
+ * the cache has clean data are read and compared.
+ * CBD_E_MISMATCH (another disk, or used without its cache), CBD_E_BUSY (attached already), CBD_E_READONLY, CBD_E_CORRUPT (a record that was
  * durable is damaged), CBD_E_MEDIA, CBD_E_NOMEM, CBD_E_IO. On error nothing but repairs was stored.
  */
 int cbd_backend_attach(struct cbd_cache *cache, uint32_t id, struct cbd_disk *disk,

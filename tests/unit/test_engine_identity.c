@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The disk behind a cache is compared with what the cache knows of it, before anything is served. */
+#include "engine_rig.h"
+
+#define BLOCK UINT64_C(4096)
+
+/* Eight blocks that are on the disk, and the cache knows them. */
+static struct rig *cached_blocks(const struct rig_config *config)
+{
+    struct rig *r = rig_create(config);
+
+    rig_attach(r);
+    for (uint64_t i = 0; i < 8; i++)
+        rig_write(r, i * 5 * BLOCK, BLOCK, 0);
+    rig_flush(r);
+    rig_write_back(r);
+    return r;
+}
+
+static int attach_again(struct rig *r)
+{
+    int error = rig_try_attach(r, 0);
+
+    if (error == 0)
+        rig_check_all(r);
+    return error;
+}
+
+static void refuses(struct rig *r)
+{
+    uint64_t attaches;
+    struct cbd_backend_info before, after;
+
+    rig_open(r);
+    assert_true(cbd_backend_info(r->cache, 0, &before));
+    attaches = before.attaches;
+    assert_int_equal(rig_try_attach(r, 0), CBD_E_MISMATCH);
+    assert_string_equal(r->last[CBD_ERROR].what, "backing device");
+    assert_true(cbd_backend_info(r->cache, 0, &after));
+    assert_int_equal(after.attaches, attaches);
+    assert_int_equal(after.was_attached, before.was_attached);
+    rig_abandon(r);
+}
+
+static void the_disk_that_was_written_is_accepted(void **state)
+{
+    (void)state;
+    for (int clean = 0; clean < 2; clean++)
+        for (int sums = 0; sums < 2; sums++) {
+            struct rig *r = cached_blocks(&(struct rig_config){.no_data_checksum = sums == 0});
+
+            rig_write(r, 3 * BLOCK, 512, 0);
+            if (clean != 0)
+                rig_detach(r);
+            else
+                rig_power_cut(r, SIM_CRASH_NONE);
+            assert_int_equal(attach_again(r), 0);
+            rig_destroy(r);
+        }
+}
+
+/* Every single sector that the cache has clean is noticed: it has fewer than are compared. */
+static void one_changed_sector_is_noticed(void **state)
+{
+    (void)state;
+    for (uint64_t sector = 0; sector < 36 * 8; sector++) {
+        struct rig *r = cached_blocks(&(struct rig_config){.streams = 2});
+        uint64_t was;
+
+        rig_power_cut(r, SIM_CRASH_NONE);
+        was = sim_disk_peek(r->disk[0], sector);
+        sim_disk_poke(r->disk[0], sector, 999);
+        if (sector % 40 < 8) {
+            refuses(r);
+            assert_int_equal(r->last[CBD_ERROR].got, sector / 8 * BLOCK);
+            sim_disk_poke(r->disk[0], sector, was);
+            assert_int_equal(attach_again(r), 0);
+        } else {
+            assert_int_equal(rig_try_attach(r, 0), 0); /* nobody knows what was there */
+        }
+        rig_destroy(r);
+    }
+}
+
+static void another_disk_is_refused_and_the_right_one_still_works(void **state)
+{
+    struct sim_disk_config config = {
+        .size_bytes = 1u << 20, .logical_block_bytes = 512, .volatile_cache = true};
+    struct rig *r = cached_blocks(NULL);
+    struct sim_disk *right = r->disk[0];
+
+    (void)state;
+    rig_detach(r);
+    r->disk[0] = sim_disk_create(&config);
+    refuses(r);
+    refuses(r);
+    sim_disk_destroy(r->disk[0]);
+    r->disk[0] = right;
+    assert_int_equal(attach_again(r), 0);
+    rig_destroy(r);
+}
+
+/* What is dirty will be written over anyway; what was discarded holds nothing. */
+static void dirty_and_discarded_ranges_are_not_compared(void **state)
+{
+    struct rig *r = cached_blocks(NULL);
+
+    (void)state;
+    rig_write(r, 0, BLOCK, 0);
+    rig_zero(r, 5 * BLOCK, BLOCK, CBD_WRITE_PUNCH);
+    rig_power_cut(r, SIM_CRASH_NONE);
+    sim_disk_poke(r->disk[0], 0, 999);
+    sim_disk_poke(r->disk[0], 5 * 8, 999);
+    assert_int_equal(attach_again(r), 0);
+    rig_destroy(r);
+}
+
+/* An epoch that was half on the disk when the power failed is no reason to refuse it. */
+static void a_cut_inside_write_back_is_accepted(void **state)
+{
+    (void)state;
+    for (uint64_t done = 0; done < 8; done++) {
+        struct rig *r = cached_blocks(NULL);
+
+        for (uint64_t i = 0; i < 8; i++)
+            rig_write(r, i * 5 * BLOCK, 1024, 0);
+        cbd_backend_drain(r->backend[0], true);
+        while (cbd_backend_step(r->backend[0], CBD_WORK_WRITEBACK) > 0)
+            ;
+        for (uint64_t i = 0; i < done && sim_disk_inflight(r->disk[0]) > 0; i++)
+            sim_disk_complete(r->disk[0], 0);
+        rig_power_cut(r, done % 2 != 0 ? SIM_CRASH_ALL : SIM_CRASH_NONE);
+        assert_int_equal(attach_again(r), 0);
+        rig_destroy(r);
+    }
+}
+
+static void damage_is_no_verdict(void **state)
+{
+    struct rig *r = cached_blocks(NULL);
+    uint32_t segment = rig_segment_with(r, CBD_M_SEGMENT_OPEN);
+    struct cbd_record record = rig_record(r, segment, 3);
+
+    (void)state;
+    rig_power_cut(r, SIM_CRASH_NONE);
+    rig_flip(r, r->geo.data_off + (uint64_t)segment * r->geo.segment_bytes + record.payload_off);
+    sim_disk_set_latent_error(r->disk[0], 0, 40);
+    assert_int_equal(rig_try_attach(r, 0), 0);
+    rig_destroy(r);
+}
+
+static void a_disk_that_cannot_be_read_is_an_error(void **state)
+{
+    struct rig *r = cached_blocks(NULL);
+
+    (void)state;
+    rig_power_cut(r, SIM_CRASH_NONE);
+    sim_disk_set_gone(r->disk[0], true);
+    assert_int_equal(rig_try_attach(r, 0), CBD_E_IO);
+    sim_disk_set_gone(r->disk[0], false);
+    assert_int_equal(attach_again(r), 0);
+    rig_destroy(r);
+}
+
+static void the_comparison_can_be_left_out(void **state)
+{
+    struct rig *r =
+        cached_blocks(&(struct rig_config){.attach = {.identity_places = CBD_IDENTITY_NONE}});
+
+    (void)state;
+    rig_power_cut(r, SIM_CRASH_NONE);
+    sim_disk_poke(r->disk[0], 0, 999);
+    assert_int_equal(rig_try_attach(r, 0), 0);
+    rig_destroy(r);
+}
+
+static void an_empty_cache_accepts_any_disk_of_the_size(void **state)
+{
+    struct rig *r = rig_create(NULL);
+
+    (void)state;
+    sim_disk_poke(r->disk[0], 0, 999);
+    assert_int_equal(rig_try_attach(r, 0), 0);
+    rig_destroy(r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_disk_that_was_written_is_accepted),
+        cmocka_unit_test(one_changed_sector_is_noticed),
+        cmocka_unit_test(another_disk_is_refused_and_the_right_one_still_works),
+        cmocka_unit_test(dirty_and_discarded_ranges_are_not_compared),
+        cmocka_unit_test(a_cut_inside_write_back_is_accepted),
+        cmocka_unit_test(damage_is_no_verdict),
+        cmocka_unit_test(a_disk_that_cannot_be_read_is_an_error),
+        cmocka_unit_test(the_comparison_can_be_left_out),
+        cmocka_unit_test(an_empty_cache_accepts_any_disk_of_the_size),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
