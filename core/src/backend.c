@@ -330,7 +330,17 @@ int cbd_backend_attach(struct cbd_cache *cache, uint32_t id, struct cbd_disk *di
     b->free_head = CBD_NO_SEGMENT;
     atomic_store(&b->grace, 1);
     set_options(b, options);
-    error = make_ready(b);
+    error = cbd_accept_check(b);
+    if (error == 0)
+        error = make_ready(b);
+    if (error == CBD_E_MISMATCH && b->options.accept_backing) {
+        /* Once decided, recovery starts over and sees the decision. */
+        error = cbd_accept_decide(b);
+        release(b);
+        return error != 0 ? error : cbd_backend_attach(cache, id, disk, options, backend);
+    }
+    if (error == 0)
+        error = cbd_accept_finish(b);
     if (error != 0) {
         release(b);
         return error;
@@ -353,7 +363,7 @@ static bool writeback_can_step(void *arg)
 }
 
 /* Steps until nothing is dirty; waits for the disk in between. */
-static int drain(struct cbd_backend *b)
+int cbd_backend_write_all(struct cbd_backend *b)
 {
     struct cbd_env *env = b->cache->env;
     int did;
@@ -374,7 +384,7 @@ static int drain(struct cbd_backend *b)
 int cbd_backend_detach(struct cbd_backend *backend)
 {
     struct cbd_backend *b = backend;
-    int error = drain(b);
+    int error = cbd_backend_write_all(b);
 
     if (error == 0) {
         b->state.flags &= ~CBD_M_STATE_ATTACHED;

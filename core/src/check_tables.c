@@ -206,6 +206,13 @@ static int check_backend(struct cbd_check *k, uint32_t id)
         if (stop != 0)
             return stop;
     }
+    if (k->state_valid[id] && (k->cache.states[id].flags & CBD_M_STATE_DROPPING) != 0) {
+        f = cbd_check_finding(CBD_PROBLEM_DROPPING);
+        f.backend = id;
+        stop = cbd_check_report(k, &f);
+        if (stop != 0)
+            return stop;
+    }
     for (uint32_t other = 0; other < id; other++) {
         if (!k->out->backends[other].used ||
             memcmp(k->out->backends[other].name, config->name, sizeof(config->name)) != 0)

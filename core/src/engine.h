@@ -235,6 +235,14 @@ bool cbd_extent_clean(struct cbd_backend *b, const struct cbd_extent *e);
 /* identity.c */
 int cbd_identity_check(struct cbd_backend *b) CBD_MUST_CHECK;
 
+/* accept.c */
+int cbd_accept_check(const struct cbd_backend *b) CBD_MUST_CHECK;
+int cbd_accept_decide(struct cbd_backend *b) CBD_MUST_CHECK;
+int cbd_accept_finish(struct cbd_backend *b) CBD_MUST_CHECK;
+
+/* backend.c */
+int cbd_backend_write_all(struct cbd_backend *b) CBD_MUST_CHECK;
+
 /* index.c: the trees of a backend */
 int cbd_index_create(struct cbd_backend *b) CBD_MUST_CHECK;
 void cbd_index_destroy(struct cbd_backend *b);
@@ -297,6 +305,7 @@ int cbd_writeback_init(struct cbd_backend *b) CBD_MUST_CHECK;
 void cbd_writeback_destroy(struct cbd_backend *b);
 int cbd_writeback_step(struct cbd_backend *b) CBD_MUST_CHECK;
 int cbd_reclaim_step(struct cbd_backend *b) CBD_MUST_CHECK;
+int cbd_reclaim_below(struct cbd_backend *b, uint64_t below) CBD_MUST_CHECK;
 
 static inline const struct cbd_m_record *cbd_record_at(const struct cbd_cache *c, uint32_t segment,
                                                        uint32_t slot)

@@ -131,7 +131,7 @@ bool cbd_state_decode(const struct cbd_m_backend_state *m, uint32_t seed,
     s->attaches = cbd_get64(m->attaches);
     if (s->epoch_written > CBD_EPOCH_MAX || s->horizon > CBD_ORDER_MAX)
         return false;
-    return (s->flags & ~CBD_M_STATE_ATTACHED) == 0 && all_zero(m->reserved, sizeof(m->reserved));
+    return (s->flags & ~(CBD_M_STATE_ATTACHED | CBD_M_STATE_DROPPING)) == 0 && all_zero(m->reserved, sizeof(m->reserved));
 }
 
 void cbd_segment_encode(const struct cbd_segment_entry *s, uint32_t seed, struct cbd_m_segment *m)

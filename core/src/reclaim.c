@@ -195,6 +195,27 @@ static int move_horizon(struct cbd_backend *b, uint64_t below)
     return error;
 }
 
+/* CBD_E_AGAIN: something below w->below is dirty, and nothing was done. */
+static int reclaim(struct walk *w)
+{
+    struct cbd_backend *b = w->b;
+    int error;
+
+    begin_era_above(b, w->below);
+    error = for_each_segment(w, segment_clean);
+    if (error == 0)
+        error = for_each_segment(w, segment_forget);
+    if (error == 0 && w->below > b->state.horizon)
+        error = move_horizon(b, w->below);
+    if (error != 0)
+        return error;
+    wait_for_readers(b);
+    (void)for_each_segment(w, segment_free);
+    b->reclaim_stats.reclaims++;
+    b->cache->env->ops->wake(b->cache->env);
+    return 0;
+}
+
 int cbd_reclaim_step(struct cbd_backend *b)
 {
     struct walk w = {.b = b};
@@ -207,21 +228,20 @@ int cbd_reclaim_step(struct cbd_backend *b)
     snapshot(&w);
     if (w.below == UINT64_MAX)
         return 0; /* nothing is closed */
-    begin_era_above(b, w.below);
-    error = for_each_segment(&w, segment_clean);
+    error = reclaim(&w);
     if (error == CBD_E_AGAIN) {
         atomic_store(&b->urgent, true);
         return 0;
     }
-    if (error == 0)
-        error = for_each_segment(&w, segment_forget);
-    if (error == 0 && w.below > b->state.horizon)
-        error = move_horizon(b, w.below);
-    if (error != 0)
-        return error;
-    wait_for_readers(b);
-    (void)for_each_segment(&w, segment_free);
-    b->reclaim_stats.reclaims++;
-    b->cache->env->ops->wake(b->cache->env);
-    return 1;
+    return error != 0 ? error : 1;
+}
+
+/* Forgets every record of lower order: all of them are clean, or CBD_E_AGAIN. */
+int cbd_reclaim_below(struct cbd_backend *b, uint64_t below)
+{
+    struct walk w = {.b = b};
+
+    snapshot(&w);
+    w.below = below;
+    return reclaim(&w);
 }

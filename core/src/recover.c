@@ -92,6 +92,8 @@ static int visit_record(void *arg, uint32_t slot, const struct cbd_record *r)
     }
     if (r->order < b->state.horizon)
         return 0;
+    if (!dirty && (b->state.flags & CBD_M_STATE_DROPPING) != 0)
+        return 0; /* A1 */
     rec->live++;
     rec->stats.recovered_records++;
     return cbd_index_insert_range(b, r, rec->id); /* V2 */
@@ -350,7 +352,7 @@ int cbd_recover(struct cbd_backend *b)
         b->reclaim_stats.recovered_suspects = rec.stats.recovered_suspects;
     }
     c->env->ops->free(c->env, rec.dirty, count * sizeof(*rec.dirty));
-    if (error == 0)
+    if (error == 0 && (b->state.flags & CBD_M_STATE_DROPPING) == 0)
         error = cbd_identity_check(b); /* Q2 */
     if (error != 0)
         return error;

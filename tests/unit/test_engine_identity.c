@@ -184,6 +184,204 @@ static void an_empty_cache_accepts_any_disk_of_the_size(void **state)
     rig_destroy(r);
 }
 
+/* --- accepting a disk that is not as the cache left it --- */
+
+struct told {
+    uint64_t ranges, addr, len;
+};
+
+static void on_conflict(void *arg, uint64_t addr_bytes, uint64_t len_bytes)
+{
+    struct told *told = arg;
+
+    told->ranges++;
+    told->addr = addr_bytes;
+    told->len = len_bytes;
+}
+
+/*
+ * Blocks 0, 5, .. 35 are clean, two more at 64 KiB and part of block 5 are dirty; somebody has then
+ * changed blocks 0 and 10 of the disk, and blocks in between that the cache does not know.
+ */
+static struct rig *changed_disk(struct told *told)
+{
+    struct rig *r = cached_blocks(NULL);
+
+    rig_write(r, 16 * BLOCK, 2 * BLOCK, 0);
+    rig_write(r, 5 * BLOCK, 512, 0);
+    rig_power_cut(r, SIM_CRASH_NONE);
+    for (uint64_t i = 0; i < 8; i++) {
+        sim_disk_poke(r->disk[0], i, 900 + i);
+        sim_disk_poke(r->disk[0], 80 + i, 900 + i);
+        sim_disk_poke(r->disk[0], 8 + i, 900 + i);
+        r->want[0][i] = r->want[0][80 + i] = r->want[0][8 + i] = 900 + i;
+    }
+    r->config.attach = (struct cbd_attach_options){
+        .accept_backing = true, .conflict = on_conflict, .conflict_arg = told};
+    return r;
+}
+
+static void an_accepted_disk_wins_where_nothing_is_dirty(void **state)
+{
+    struct told told = {0};
+    struct rig *r = changed_disk(&told);
+
+    (void)state;
+    r->config.attach.accept_backing = false;
+    refuses(r);
+    r->config.attach.accept_backing = true;
+    assert_int_equal(attach_again(r), 0);
+    assert_int_equal(told.ranges, 2);
+    assert_int_equal(told.addr, 16 * BLOCK);
+    assert_int_equal(told.len, 2 * BLOCK);
+    assert_int_equal(rig_stats(r).dirty_bytes, 0);
+    rig_power_cut(r, SIM_CRASH_NONE);
+    r->config.attach.accept_backing = false;
+    assert_int_equal(attach_again(r), 0); /* the decision is carried out */
+    rig_write(r, 0, BLOCK, 0);
+    rig_detach(r);
+    rig_check_disk(r, 0);
+    rig_fsck(r, true);
+    rig_destroy(r);
+}
+
+static void a_disk_that_needs_no_decision_is_just_attached(void **state)
+{
+    struct told told = {0};
+    struct rig *r = cached_blocks(NULL);
+
+    (void)state;
+    rig_power_cut(r, SIM_CRASH_NONE);
+    r->config.attach = (struct cbd_attach_options){
+        .accept_backing = true, .conflict = on_conflict, .conflict_arg = &told};
+    assert_int_equal(attach_again(r), 0);
+    assert_int_equal(told.ranges, 0);
+    assert_true(rig_stats(r).hit_bytes >= 8 * BLOCK); /* the cache is as warm as it was */
+    rig_destroy(r);
+}
+
+static uint64_t cut_at, cut_seen;
+
+static void cut_hook_at(void *arg, const struct sim_pm_event *ev)
+{
+    struct rig *r = arg;
+
+    (void)ev;
+    if (cut_seen++ == cut_at)
+        longjmp(r->cut, 1);
+}
+
+/* Cut at its operation `n`: true when it came there. */
+static bool cut_accept(struct rig *r, uint64_t n)
+{
+    bool cut = true;
+
+    cut_at = n;
+    cut_seen = 0;
+    r->pmem->hook = cut_hook_at;
+    r->pmem->hook_arg = r;
+    if (setjmp(r->cut) == 0) {
+        assert_int_equal(rig_try_attach(r, 0), 0);
+        cut = false;
+    }
+    r->pmem->hook = NULL;
+    return cut;
+}
+
+/* Power fails before each of its stores, flushes and fences; the old data never comes back (A1). */
+static void a_cut_while_accepting_loses_nothing_and_brings_nothing_back(void **state)
+{
+    static const enum sim_crash_kind kinds[] = {SIM_CRASH_NONE, SIM_CRASH_ALL};
+    bool came = true, refused = false;
+
+    (void)state;
+    for (uint64_t n = 0; came; n++) {
+        for (int k = 0; k < 2; k++) {
+            struct told told = {0};
+            struct rig *r = changed_disk(&told);
+            int error;
+
+            came = cut_accept(r, n);
+            rig_power_cut(r, kinds[k]);
+            rig_fsck(r, false);
+            r->config.attach.accept_backing = false;
+            error = rig_try_attach(r, 0);
+            if (error == 0) {
+                rig_check_all(r);
+            } else {
+                assert_int_equal(error, CBD_E_MISMATCH);
+                refused = true;
+                r->config.attach.accept_backing = true;
+                assert_int_equal(attach_again(r), 0);
+            }
+            rig_detach(r);
+            rig_check_disk(r, 0);
+            rig_destroy(r);
+        }
+    }
+    assert_true(refused);
+}
+
+/* Every place that is compared was written by the time of the cut: only A1 knows better. */
+static void what_was_written_over_does_not_hide_the_decision(void **state)
+{
+    struct told told = {0};
+    struct rig *r = changed_disk(&told);
+    uint64_t last = 0;
+
+    (void)state;
+    while (cut_accept(r, last)) {
+        rig_power_cut(r, SIM_CRASH_NONE);
+        rig_destroy(r);
+        r = changed_disk(&told);
+        last++;
+    }
+    rig_destroy(r);
+    r = changed_disk(&told);
+    assert_true(cut_accept(r, last - 4)); /* before the last write of the state */
+    rig_power_cut(r, SIM_CRASH_NONE);
+    r->config.attach = (struct cbd_attach_options){.identity_places = CBD_IDENTITY_NONE};
+    assert_int_equal(rig_try_attach(r, 0), CBD_E_MISMATCH); /* A3 */
+    r->config.attach = (struct cbd_attach_options){.accept_backing = true};
+    assert_int_equal(attach_again(r), 0);
+    rig_destroy(r);
+}
+
+static int on_finding(void *arg, const struct cbd_check_finding *f)
+{
+    *(bool *)arg |= f->problem->code == CBD_PROBLEM_DROPPING && f->backend == 0;
+    return 0;
+}
+
+static bool check_names_the_decision(struct rig *r)
+{
+    struct cbd_check_options options = {.flags = CBD_CHECK_SCAN};
+    struct cbd_check_summary summary;
+    bool named = false;
+
+    assert_int_equal(
+        cbd_check_run(&r->pmem->pm, &r->env.env, &options, on_finding, &named, &summary), 0);
+    return named;
+}
+
+static void accepting_survives_a_disk_that_fails(void **state)
+{
+    struct told told = {0};
+    struct rig *r = changed_disk(&told);
+
+    (void)state;
+    sim_disk_fail_next(r->disk[0], CBD_DISK_WRITE, 0, 1);
+    assert_false(check_names_the_decision(r));
+    assert_int_equal(rig_try_attach(r, 0), CBD_E_IO);
+    assert_true(check_names_the_decision(r));
+    r->config.attach.accept_backing = false;
+    assert_int_equal(rig_try_attach(r, 0), CBD_E_MISMATCH);
+    r->config.attach.accept_backing = true;
+    assert_int_equal(attach_again(r), 0);
+    assert_false(check_names_the_decision(r));
+    rig_destroy(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -196,6 +394,11 @@ int main(void)
         cmocka_unit_test(a_disk_that_cannot_be_read_is_an_error),
         cmocka_unit_test(the_comparison_can_be_left_out),
         cmocka_unit_test(an_empty_cache_accepts_any_disk_of_the_size),
+        cmocka_unit_test(an_accepted_disk_wins_where_nothing_is_dirty),
+        cmocka_unit_test(a_disk_that_needs_no_decision_is_just_attached),
+        cmocka_unit_test(a_cut_while_accepting_loses_nothing_and_brings_nothing_back),
+        cmocka_unit_test(what_was_written_over_does_not_hide_the_decision),
+        cmocka_unit_test(accepting_survives_a_disk_that_fails),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

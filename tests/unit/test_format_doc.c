@@ -41,25 +41,26 @@ struct field {
 #define HEADER(f) FIELD(cbd_m_header, f)
 
 static const struct field fields[] = {
-    SUPER(magic) SUPER(uuid) SUPER(salt) SUPER(disk_version) SUPER(copy) SUPER(compat)
-    SUPER(ro_compat) SUPER(incompat) SUPER(device_bytes) SUPER(segment_bytes) SUPER(segment_count)
-    SUPER(table_a_off) SUPER(table_b_off) SUPER(table_bytes) SUPER(data_off) SUPER(super2_off)
-    SUPER(generation_floor) SUPER(created_s) SUPER(backends_max) SUPER(atomic_bytes) SUPER(label)
-    SUPER(reserved) SUPER(crc)
-    BACKEND(crc) BACKEND(used) BACKEND(seq) BACKEND(uuid) BACKEND(name) BACKEND(size_bytes)
-    BACKEND(logical_block_bytes) BACKEND(streams) BACKEND(segments) BACKEND(reserved0)
-    BACKEND(created_s) BACKEND(path) BACKEND(reserved1)
-    STATE(crc) STATE(flags) STATE(seq) STATE(epoch_written) STATE(horizon) STATE(attaches)
-    STATE(reserved)
-    SEGMENT(crc) SEGMENT(owner) SEGMENT(status) SEGMENT(stream) SEGMENT(seq) SEGMENT(generation)
-    SEGMENT(kind) SEGMENT(records) SEGMENT(order_max) SEGMENT(epoch_max) SEGMENT(reserved)
-    RECORD(crc) RECORD(generation_low) RECORD(type) RECORD(flags) RECORD(reserved0) RECORD(durable)
-    RECORD(order) RECORD(epoch) RECORD(addr_bytes) RECORD(len_bytes) RECORD(payload_off)
-    RECORD(header_crc) RECORD(reserved1)
-    HEADER(crc) HEADER(slot) HEADER(addr_bytes) HEADER(len_bytes) HEADER(type) HEADER(reserved)
-    HEADER(epoch_floor) HEADER(block_crc)
-    FIELD(cbd_m_crc_line, block_crc)
-};
+    SUPER(magic) SUPER(uuid) SUPER(salt) SUPER(disk_version) SUPER(copy) SUPER(compat) SUPER(
+        ro_compat) SUPER(incompat) SUPER(device_bytes) SUPER(segment_bytes) SUPER(segment_count)
+        SUPER(table_a_off) SUPER(table_b_off) SUPER(table_bytes) SUPER(data_off) SUPER(super2_off)
+            SUPER(generation_floor) SUPER(created_s) SUPER(backends_max) SUPER(atomic_bytes) SUPER(
+                label) SUPER(reserved) SUPER(crc) BACKEND(crc) BACKEND(used) BACKEND(seq)
+                BACKEND(uuid) BACKEND(name) BACKEND(size_bytes) BACKEND(logical_block_bytes)
+                    BACKEND(streams) BACKEND(segments) BACKEND(reserved0) BACKEND(created_s)
+                        BACKEND(path) BACKEND(reserved1) STATE(crc) STATE(flags) STATE(seq) STATE(
+                            epoch_written) STATE(horizon) STATE(attaches) STATE(reserved)
+                            SEGMENT(crc) SEGMENT(owner) SEGMENT(status) SEGMENT(stream) SEGMENT(seq)
+                                SEGMENT(generation) SEGMENT(kind) SEGMENT(records) SEGMENT(
+                                    order_max) SEGMENT(epoch_max) SEGMENT(reserved) RECORD(crc)
+                                    RECORD(generation_low) RECORD(type) RECORD(flags) RECORD(
+                                        reserved0) RECORD(durable) RECORD(order) RECORD(epoch)
+                                        RECORD(addr_bytes) RECORD(len_bytes) RECORD(payload_off)
+                                            RECORD(header_crc) RECORD(reserved1) HEADER(crc)
+                                                HEADER(slot) HEADER(addr_bytes) HEADER(len_bytes)
+                                                    HEADER(type) HEADER(reserved)
+                                                        HEADER(epoch_floor) HEADER(block_crc)
+                                                            FIELD(cbd_m_crc_line, block_crc)};
 
 struct constant {
     const char *name;
@@ -69,22 +70,21 @@ struct constant {
 #define C(name) {#name, name},
 
 static const struct constant constants[] = {
-    C(CBD_DISK_VERSION) C(CBD_SECTOR_BYTES) C(CBD_PAGE_BYTES) C(CBD_SUPER_COPIES)
-    C(CBD_SUPER0_OFF) C(CBD_SUPER1_OFF) C(CBD_TABLES_OFF) C(CBD_BACKENDS)
-    C(CBD_BACKEND_NAME_BYTES) C(CBD_BACKEND_PATH_BYTES) C(CBD_LABEL_BYTES)
-    C(CBD_SEGMENT_BYTES_MIN) C(CBD_SEGMENT_BYTES_MAX) C(CBD_SEGMENTS_MAX) C(CBD_STREAMS_MAX)
-    C(CBD_REGION_BYTES) C(CBD_BLOCK_BYTES) C(CBD_HEADER_CRCS) C(CBD_CRC_LINE_CRCS)
-    C(CBD_ORDER_COUNT_BITS) C(CBD_ORDER_MAX) C(CBD_EPOCH_MAX) C(CBD_GENERATION_MAX)
-    C(CBD_COMPAT_KNOWN) C(CBD_RO_COMPAT_KNOWN) C(CBD_INCOMPAT_DATA_CHECKSUMS)
-    C(CBD_INCOMPAT_FORMATTING) C(CBD_INCOMPAT_KNOWN)
-    C(CBD_M_BACKEND_FREE) C(CBD_M_BACKEND_USED) C(CBD_M_STATE_ATTACHED)
-    C(CBD_M_SEGMENT_FREE) C(CBD_M_SEGMENT_OPEN) C(CBD_M_SEGMENT_CLOSED)
-    C(CBD_M_SEGMENT_KIND_DATA)
-    C(CBD_M_RECORD_WRITE) C(CBD_M_RECORD_FILL) C(CBD_M_RECORD_ZERO) C(CBD_M_RECORD_VOID)
-    C(CBD_M_RECORD_PUNCH) C(CBD_M_RECORD_FLAGS_KNOWN)
-    C(CBD_SEED_BACKEND) C(CBD_SEED_STATE) C(CBD_SEED_SEGMENT) C(CBD_SEED_RECORD)
-    C(CBD_SEED_HEADER) C(CBD_SEED_BLOCK)
-};
+    C(CBD_DISK_VERSION) C(CBD_SECTOR_BYTES) C(CBD_PAGE_BYTES) C(CBD_SUPER_COPIES) C(CBD_SUPER0_OFF)
+        C(CBD_SUPER1_OFF) C(CBD_TABLES_OFF) C(CBD_BACKENDS) C(CBD_BACKEND_NAME_BYTES) C(
+            CBD_BACKEND_PATH_BYTES) C(CBD_LABEL_BYTES) C(CBD_SEGMENT_BYTES_MIN)
+            C(CBD_SEGMENT_BYTES_MAX) C(CBD_SEGMENTS_MAX) C(CBD_STREAMS_MAX) C(CBD_REGION_BYTES) C(
+                CBD_BLOCK_BYTES) C(CBD_HEADER_CRCS) C(CBD_CRC_LINE_CRCS) C(CBD_ORDER_COUNT_BITS)
+                C(CBD_ORDER_MAX) C(CBD_EPOCH_MAX) C(CBD_GENERATION_MAX) C(CBD_COMPAT_KNOWN)
+                    C(CBD_RO_COMPAT_KNOWN) C(CBD_INCOMPAT_DATA_CHECKSUMS) C(CBD_INCOMPAT_FORMATTING)
+                        C(CBD_INCOMPAT_KNOWN) C(CBD_M_BACKEND_FREE) C(CBD_M_BACKEND_USED) C(
+                            CBD_M_STATE_ATTACHED) C(CBD_M_STATE_DROPPING) C(CBD_M_SEGMENT_FREE)
+                            C(CBD_M_SEGMENT_OPEN) C(CBD_M_SEGMENT_CLOSED) C(CBD_M_SEGMENT_KIND_DATA)
+                                C(CBD_M_RECORD_WRITE) C(CBD_M_RECORD_FILL) C(CBD_M_RECORD_ZERO)
+                                    C(CBD_M_RECORD_VOID) C(CBD_M_RECORD_PUNCH)
+                                        C(CBD_M_RECORD_FLAGS_KNOWN) C(CBD_SEED_BACKEND)
+                                            C(CBD_SEED_STATE) C(CBD_SEED_SEGMENT) C(CBD_SEED_RECORD)
+                                                C(CBD_SEED_HEADER) C(CBD_SEED_BLOCK)};
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -410,12 +410,18 @@ static void test_vectors(void **state)
     uint32_t record_seed = cbd_seed_place(cache, CBD_SEED_RECORD, 7, 5);
     uint32_t header_seed = cbd_seed_place(cache, CBD_SEED_HEADER, 7, 5);
     uint32_t block = cbd_seed_place(cache, CBD_SEED_BLOCK, 0, 0);
-    struct cbd_header h = {
-        .slot = 2, .addr_bytes = 8192, .len_bytes = sizeof(data), .type = CBD_M_RECORD_WRITE,
-        .epoch_floor = 4};
-    struct cbd_record r = {
-        .type = CBD_M_RECORD_WRITE, .durable = 2, .order = 1 << 20, .epoch = 4,
-        .addr_bytes = 8192, .len_bytes = sizeof(data), .payload_off = 8384};
+    struct cbd_header h = {.slot = 2,
+                           .addr_bytes = 8192,
+                           .len_bytes = sizeof(data),
+                           .type = CBD_M_RECORD_WRITE,
+                           .epoch_floor = 4};
+    struct cbd_record r = {.type = CBD_M_RECORD_WRITE,
+                           .durable = 2,
+                           .order = 1 << 20,
+                           .epoch = 4,
+                           .addr_bytes = 8192,
+                           .len_bytes = sizeof(data),
+                           .payload_off = 8384};
     char *doc = load("docs/format.md");
     struct list code = {0};
     uint8_t header[64];

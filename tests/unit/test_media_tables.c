@@ -206,14 +206,14 @@ static void a_free_backend_entry_needs_no_sense(void **state)
 static void a_backend_state_obeys_its_limits(void **state)
 {
     const struct cbd_backend_state in = {
-        .flags = CBD_M_STATE_ATTACHED,
+        .flags = CBD_M_STATE_ATTACHED | CBD_M_STATE_DROPPING,
         .seq = 2,
         .epoch_written = 3,
         .horizon = 4,
         .attaches = 5,
     };
     const struct bad_field bad[] = {
-        BAD(cbd_m_backend_state, flags, 4, 2),
+        BAD(cbd_m_backend_state, flags, 4, 4),
         BAD(cbd_m_backend_state, flags, 4, UINT32_C(1) << 31),
         BAD(cbd_m_backend_state, epoch_written, 8, CBD_EPOCH_MAX + 1),
         BAD(cbd_m_backend_state, horizon, 8, CBD_ORDER_MAX + 1),

@@ -69,8 +69,10 @@ static int explain_add(const struct ctl *ctl, const struct cbd_cache *cache, int
         cbd_tool_error(ctl->path, "--cache-size: got %" PRIu64 " bytes, limit at least %" PRIu64,
                        ctl->cache_bytes, least * segment);
     else if (error == CBD_E_NOSPACE && ctl->cache_bytes / segment > unowned)
-        cbd_tool_error(ctl->path, "--cache-size: got %" PRIu64 " bytes, limit %" PRIu64
-                                  " that no backend owns", ctl->cache_bytes, unowned * segment);
+        cbd_tool_error(ctl->path,
+                       "--cache-size: got %" PRIu64 " bytes, limit %" PRIu64
+                       " that no backend owns",
+                       ctl->cache_bytes, unowned * segment);
     else if (error == CBD_E_NOSPACE)
         cbd_tool_error_limit(ctl->path, "backends", CBD_BACKENDS + 1, CBD_BACKENDS);
     else
@@ -107,8 +109,8 @@ static int add_to(const struct ctl *ctl, struct cbd_cache *cache, const struct c
         abort();
     printf("%s: backend '%s' added: %s of cache (%" PRIu32 " segments) for %s, %s\n", ctl->path,
            ctl->name,
-           cbd_tool_size_human((uint64_t)info.segments *
-                                   cbd_cache_super(cache)->geo.segment_bytes, share),
+           cbd_tool_size_human((uint64_t)info.segments * cbd_cache_super(cache)->geo.segment_bytes,
+                               share),
            info.segments, ctl->backing, cbd_tool_size_human(info.size_bytes, size));
     return 0;
 }
@@ -138,8 +140,8 @@ static bool would_lose(const struct ctl *ctl, const struct cbd_tool_device *devi
     struct cbd_check_summary *s = malloc(sizeof(*s));
     const struct cbd_check_backend *b;
     bool lose = true;
-    int error = s != NULL ? cbd_check_run(device->pm, device->env, &options, NULL, NULL, s)
-                          : CBD_E_NOMEM;
+    int error =
+        s != NULL ? cbd_check_run(device->pm, device->env, &options, NULL, NULL, s) : CBD_E_NOMEM;
 
     if (error != 0) {
         cbd_tool_error_code(ctl->path, "cannot be examined", error);
@@ -156,7 +158,8 @@ static bool would_lose(const struct ctl *ctl, const struct cbd_tool_device *devi
     else if (s->errors != 0)
         cbd_tool_error(ctl->path,
                        "backend '%s': not removed: the cache is damaged and may hold dirty data "
-                       "(cbd-check -f says more). To lose it: --discard-dirty", ctl->name);
+                       "(cbd-check -f says more). To lose it: --discard-dirty",
+                       ctl->name);
     else
         lose = false;
     free(s);

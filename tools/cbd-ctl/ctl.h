@@ -17,7 +17,7 @@ struct ctl {
     uint64_t cache_bytes;
     uint32_t streams;       /* 0: the default */
     uint32_t logical_block; /* 0: the default */
-    bool discard_dirty, json;
+    bool discard_dirty, accept_backing, json;
 };
 
 int ctl_add(const struct ctl *ctl);

@@ -8,15 +8,27 @@
 #include "tool_options.h"
 #include "tool_size.h"
 
-enum { KEY_BACKING = 256, KEY_CACHE_SIZE, KEY_STREAMS, KEY_BLOCK, KEY_DISCARD, KEY_JSON };
+enum {
+    KEY_BACKING = 256,
+    KEY_CACHE_SIZE,
+    KEY_STREAMS,
+    KEY_BLOCK,
+    KEY_DISCARD,
+    KEY_ACCEPT,
+    KEY_JSON
+};
 
 static const struct cbd_tool_option options[] = {
     {KEY_BACKING, "backing", "PATH", "add, writeback: the disk, a block device or a file"},
     {KEY_CACHE_SIZE, "cache-size", "SIZE", "add: its share of the cache"},
-    {KEY_STREAMS, "streams", "N", "add: writers that append side by side, 1 to 16\n"
-                                  "(default: 4, fewer on a small share)"},
+    {KEY_STREAMS, "streams", "N",
+     "add: writers that append side by side, 1 to 16\n"
+     "(default: 4, fewer on a small share)"},
     {KEY_BLOCK, "logical-block", "N", "add: for a disk that is a file, 512 to 4096 (default: 512)"},
     {KEY_DISCARD, "discard-dirty", NULL, "remove: lose what is not on the disk yet"},
+    {KEY_ACCEPT, "accept-backing", NULL,
+     "writeback: take the disk although it is not as the cache left it;\n"
+     "dirty data goes to it, what else is cached is given up"},
     {KEY_JSON, "json", NULL, "list, stat: one JSON document on standard output"},
 };
 
@@ -37,7 +49,7 @@ static const struct cbd_tool_usage usage = {
               "Exit codes: 0 done, 4 done and the cache has problems, 8 not done, 16 wrong usage.",
 };
 
-#define BIT(key) (1u << ((key) - KEY_BACKING))
+#define BIT(key) (1u << ((key)-KEY_BACKING))
 
 struct command {
     const char *group; /* or NULL */
@@ -53,7 +65,7 @@ static const struct command commands[] = {
      BIT(KEY_BACKING) | BIT(KEY_CACHE_SIZE), ctl_add},
     {"backend", "list", 0, 0, BIT(KEY_JSON), 0, ctl_list},
     {"backend", "remove", 1, 1, BIT(KEY_DISCARD), 0, ctl_remove},
-    {NULL, "writeback", 0, 1, BIT(KEY_BACKING), 0, ctl_writeback},
+    {NULL, "writeback", 0, 1, BIT(KEY_BACKING) | BIT(KEY_ACCEPT), 0, ctl_writeback},
     {NULL, "stat", 0, 0, BIT(KEY_JSON), 0, ctl_stat},
 };
 
@@ -94,6 +106,9 @@ static int take_option(const struct cbd_tool_parser *parser, struct ctl *ctl)
         return 0;
     case KEY_DISCARD:
         ctl->discard_dirty = true;
+        return 0;
+    case KEY_ACCEPT:
+        ctl->accept_backing = true;
         return 0;
     case KEY_JSON:
         ctl->json = true;

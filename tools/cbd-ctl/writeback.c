@@ -32,14 +32,33 @@ static int drain(struct cbd_backend *b, uint64_t *written_bytes)
     return did;
 }
 
+struct conflicts {
+    const struct ctl *ctl;
+    const char *name;
+};
+
+static void on_conflict(void *arg, uint64_t addr_bytes, uint64_t len_bytes)
+{
+    const struct conflicts *cf = arg;
+
+    printf("%s: backend '%s': dirty, goes over what the disk has: %llu bytes at %llu\n",
+           cf->ctl->path, cf->name, (unsigned long long)len_bytes, (unsigned long long)addr_bytes);
+}
+
 static int write_back(const struct ctl *ctl, struct cbd_cache *cache,
                       const struct cbd_backend_info *info, struct cbd_disk *disk)
 {
     char size[CBD_TOOL_SIZE_TEXT_BYTES];
+    struct conflicts conflicts = {ctl, info->name};
+    struct cbd_attach_options options = {
+        .accept_backing = ctl->accept_backing,
+        .conflict = on_conflict,
+        .conflict_arg = &conflicts,
+    };
     struct cbd_backend *b;
     uint64_t written_bytes = 0;
     const char *what = "cannot be attached";
-    int error = cbd_backend_attach(cache, info->id, disk, NULL, &b);
+    int error = cbd_backend_attach(cache, info->id, disk, &options, &b);
 
     if (error == 0) {
         what = "not all was written back";
@@ -52,6 +71,9 @@ static int write_back(const struct ctl *ctl, struct cbd_cache *cache,
     if (error != 0) {
         cbd_tool_error(ctl->path, "backend '%s': %s: %s", info->name, what,
                        cbd_error_sentence(error));
+        if (error == CBD_E_MISMATCH && !ctl->accept_backing)
+            cbd_tool_error(ctl->path, "if that is the right disk, changed on purpose: "
+                                      "--accept-backing");
         return CBD_EXIT_OPERATIONAL;
     }
     printf("%s: backend '%s': %s written to its disk, nothing is dirty\n", ctl->path, info->name,

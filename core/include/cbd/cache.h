@@ -102,6 +102,14 @@ struct cbd_attach_options {
     bool no_fill;                /* read misses are not cached */
     /* So many places are compared with the disk, at most 64; 0: 64; CBD_IDENTITY_NONE: none. */
     uint32_t identity_places;
+    /*
+     * The disk is taken as it is although it is not as the cache left it: dirty data is written to
+     * it before attach returns, everything else that is cached is given up. `conflict` (may be
+     * NULL) is called for each dirty range before it is written.
+     */
+    bool accept_backing;
+    void (*conflict)(void *arg, uint64_t addr_bytes, uint64_t len_bytes);
+    void *conflict_arg;
 };
 
 /*

@@ -109,6 +109,7 @@ struct cbd_m_backend {
 };
 
 #define CBD_M_STATE_ATTACHED 1u /* set while served: not set means a clean detach */
+#define CBD_M_STATE_DROPPING 2u /* another disk was accepted: clean records do not count any more */
 
 /* Two copies, in table A and table B. */
 struct cbd_m_backend_state {
