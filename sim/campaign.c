@@ -27,6 +27,7 @@ struct pass {
     size_t cut_count, cut_next;
     uint64_t step;
     bool recovering;
+    uint64_t requests, restarts_due;
     bool die_armed;
     uint64_t die_left;
     jmp_buf died;
@@ -78,7 +79,7 @@ static void judge_one(struct pass *p, uint64_t step, uint64_t subset, uint64_t n
     if (failed.verdict.failure == SIM_FAILURE_NONE)
         return;
     keep_failure(p->result, &failed);
-    p->stop = p->c->stop_at_first;
+    p->stop = p->world.stop = p->c->stop_at_first;
 }
 
 static void at_step(struct pass *p, enum sim_class class, enum sim_step_kind kind)
@@ -102,7 +103,7 @@ static void at_step(struct pass *p, enum sim_class class, enum sim_step_kind kin
         p->result->cuts++;
         p->result->cuts_by[class][kind]++;
         judge_one(p, step, p->c->only_subset, p->c->only_number);
-        p->stop = true;
+        p->stop = p->world.stop = true;
     }
     if (p->die_armed && p->die_left-- == 0)
         longjmp(p->died, 1);
@@ -176,6 +177,7 @@ static bool run_failed(struct pass *p, int error, const char *where)
     v->backend = p->world.violation_backend;
     v->error = error;
     v->where = where;
+    memcpy(v->stuck, p->world.stuck, sizeof(v->stuck));
     if (p->world.main.env.errors > 0)
         v->report = p->world.main.env.first[0];
     return false;
@@ -194,7 +196,7 @@ static bool adopt(struct pass *p)
             if (r.op == SIM_ORACLE_OP_FLUSH)
                 continue;
             for (uint64_t done = 0, len; done < r.sectors; done += len) {
-                uint64_t *v = w->main.versions;
+                uint64_t *v = w->main.client.versions;
                 int error;
 
                 len = r.sectors - done < max ? r.sectors - done : max;
@@ -242,39 +244,43 @@ static bool restart(struct pass *p)
     return adopt(p);
 }
 
-/* False: the run is over, because it failed or nothing is left to do. */
-static bool one_request(struct pass *p, const struct sim_request *r)
+/* The next request of the workload; where a restart is due, the process will die soon. */
+static int next_request(void *arg, struct sim_request *r)
 {
-    if (setjmp(p->died) != 0) {
-        p->die_armed = false;
-        return restart(p);
+    struct pass *p = arg;
+    const struct sim_campaign *c = p->c;
+    int got = c->source.next(c->source.arg, r, &p->result->trace_error);
+
+    if (got != 1)
+        return got;
+    if (p->restarts_due < c->restarts &&
+        p->requests == c->source.requests * (p->restarts_due + 1) / (c->restarts + 1)) {
+        p->die_armed = true;
+        p->die_left = sim_rng_mix(c->config.seed, 500 + p->restarts_due++) % RESTART_STEPS;
     }
-    if (!sim_world_request(&p->world, r))
-        return run_failed(p, p->world.error,
-                          p->world.error_where != NULL ? p->world.error_where : "read");
-    return !p->stop;
+    p->requests++;
+    return 1;
 }
 
+/* Runs until the workload ends, through all restarts. */
 static int run_requests(struct pass *p)
 {
-    const struct sim_campaign *c = p->c;
-    struct sim_request r;
-    uint64_t done = 0, restarts = 0;
-    int got;
+    struct sim_feed feed = {next_request, p};
+    struct sim_world *w = &p->world;
+    int got = p->c->source.rewind(p->c->source.arg, &p->result->trace_error);
 
-    got = c->source.rewind(c->source.arg, &p->result->trace_error);
-    while (got >= 0 && (got = c->source.next(c->source.arg, &r, &p->result->trace_error)) == 1) {
-        if (restarts < c->restarts &&
-            done == c->source.requests * (restarts + 1) / (c->restarts + 1)) {
-            p->die_armed = true;
-            p->die_left = sim_rng_mix(c->config.seed, 500 + restarts++) % RESTART_STEPS;
-        }
-        done++;
-        if (!one_request(p, &r))
+    if (got < 0)
+        return got;
+    if (setjmp(p->died) != 0) {
+        p->die_armed = false;
+        if (!restart(p))
             return 0;
     }
+    got = sim_world_run(w, &feed);
+    if (got == 0 && sim_world_failed(w))
+        (void)run_failed(p, w->error, w->error_where != NULL ? w->error_where : "read");
     p->die_armed = false;
-    p->result->requests_total = done;
+    p->result->requests_total = p->requests;
     return got;
 }
 

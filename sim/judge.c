@@ -198,7 +198,7 @@ static bool compare(struct sim_judge *j, uint32_t backend, uint64_t first, uint6
                     bool pieces, uint64_t *seen, struct sim_verdict *v)
 {
     const struct sim_oracle *o = j->world->oracle[backend];
-    uint64_t *versions = j->process.versions;
+    uint64_t *versions = j->process.client.versions;
     int error = sim_process_read(&j->process, backend, first, sectors, versions);
 
     if (error != 0) {
@@ -488,7 +488,9 @@ const char *sim_verdict_text(const struct sim_verdict *v, char *buf, size_t buf_
 {
     char oracle[256];
 
-    if (v->violation.promise != SIM_ORACLE_NONE)
+    if (v->stuck[0] != '\0')
+        snprintf(buf, buf_bytes, "%s: %s", sim_failure_name(v->failure), v->stuck);
+    else if (v->violation.promise != SIM_ORACLE_NONE)
         snprintf(buf, buf_bytes, "%s: %s: disk%u: %s", sim_failure_name(v->failure),
                  v->where != NULL ? v->where : "", v->backend,
                  sim_oracle_describe(&v->violation, oracle, sizeof(oracle)));

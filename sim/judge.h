@@ -46,6 +46,7 @@ struct sim_verdict {
     struct cbd_report report; /* what the core said first, if it did */
     uint32_t problem;         /* code of the finding of core/check */
     uint64_t problem_off;
+    char stuck[SIM_STUCK_BYTES]; /* who waits where, when nobody could go on */
 };
 
 /* Counts of what was judged. */

@@ -60,6 +60,8 @@ static void op_submit(struct cbd_disk *base, struct cbd_disk_io *io)
 {
     struct sim_disk *disk = of(base);
     SIM_REQUIRE((unsigned)io->op < SIM_DISK_OPS && io->done != NULL);
+    if (disk->pause != NULL)
+        disk->pause(disk->pause_arg, io);
     int error = check_request(disk, io);
     uint64_t sectors = 0;
     if (error == 0 && io->op == CBD_DISK_WRITE)

@@ -75,6 +75,9 @@ struct sim_disk {
     /* The caller's. Called before each completion takes effect; may longjmp away. */
     void (*hook)(void *arg, const struct sim_disk_event *ev);
     void *hook_arg;
+    /* Called before a request is queued: other logical threads may run. */
+    void (*pause)(void *arg, const struct cbd_disk_io *io);
+    void *pause_arg;
 
     struct sim_disk_state state; /* results: completions, by_op, changed_in_flight */
 

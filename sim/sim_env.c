@@ -82,7 +82,11 @@ static int env_wait(struct cbd_env *base, bool (*ready)(void *arg), void *arg, u
 {
     struct sim_env *env = (struct sim_env *)base;
     uint64_t idle = 0;
+    int error = 0;
 
+    if (env->threads != NULL &&
+        env->threads->wait(env->threads_arg, ready, arg, timeout_ns, &error))
+        return error;
     for (;;) {
         if (ready(arg))
             return 0;
@@ -102,7 +106,20 @@ static int env_wait(struct cbd_env *base, bool (*ready)(void *arg), void *arg, u
 
 static void env_wake(struct cbd_env *base)
 {
-    (void)base;
+    struct sim_env *env = (struct sim_env *)base;
+
+    if (env->threads != NULL)
+        env->threads->wake(env->threads_arg);
+}
+
+static void env_yield(struct cbd_env *base, enum cbd_yield why)
+{
+    struct sim_env *env = (struct sim_env *)base;
+
+    if (env->threads != NULL && env->threads->yield(env->threads_arg, why))
+        return;
+    /* Nobody else will drop a lock that the only thread waits for. */
+    SIM_REQUIRE(why != CBD_YIELD_SPIN);
 }
 
 static const struct cbd_env_ops ops = {
@@ -113,6 +130,7 @@ static const struct cbd_env_ops ops = {
     .report = env_report,
     .wait = env_wait,
     .wake = env_wake,
+    .yield = env_yield,
 };
 
 void sim_env_init(struct sim_env *env, uint64_t seed)

@@ -13,6 +13,17 @@
 
 struct sim_env_block;
 
+/*
+ * Logical threads on top of the environment: see sim_sched.h. A caller that is none of them, as the
+ * one that starts the process, gets `false` and waits by itself.
+ */
+struct sim_env_threads {
+    bool (*wait)(void *arg, bool (*ready)(void *ready_arg), void *ready_arg, uint64_t timeout_ns,
+                 int *error);
+    bool (*yield)(void *arg, enum cbd_yield why);
+    void (*wake)(void *arg);
+};
+
 struct sim_env {
     struct cbd_env env; /* what core/ gets; first */
     struct sim_rng rng;
@@ -21,6 +32,9 @@ struct sim_env {
     /* Lets one thing happen: a disk completion or a background step. False: nothing can. */
     bool (*progress)(void *arg);
     void *progress_arg;
+
+    const struct sim_env_threads *threads; /* NULL: there is one thread only */
+    void *threads_arg;
 
     /* Findings of severity ERROR, and the first few of them. */
     uint64_t errors;

@@ -30,9 +30,12 @@ static void begin(struct sim_pmem *pm, enum sim_pm_kind kind, enum cbd_step step
 {
     SIM_REQUIRE(off <= pm->pm.size_bytes && len_bytes <= pm->pm.size_bytes - off);
     SIM_REQUIRE(pm->thread < SIM_PEND_THREADS && (unsigned)step < CBD_STEP_COUNT);
-    if (pm->hook != NULL) {
+    if (pm->hook != NULL || pm->pause != NULL) {
         struct sim_pm_event ev = {pm->ops_done, kind, step, off, len_bytes};
-        pm->hook(pm->hook_arg, &ev);
+        if (pm->pause != NULL && pm->pause(pm->pause_arg, &ev))
+            ; /* the hook has been called */
+        else if (pm->hook != NULL)
+            pm->hook(pm->hook_arg, &ev);
     }
     pm->ops_done++;
     pm->counts.by_kind[kind]++;

@@ -73,6 +73,12 @@ struct sim_pmem {
     /* Called before each operation; may longjmp away or mark, crash and roll back. */
     void (*hook)(void *arg, const struct sim_pm_event *ev);
     void *hook_arg;
+    /*
+     * Called first of all. True: other logical threads have run, and the hook was called by whoever
+     * let this one go on.
+     */
+    bool (*pause)(void *arg, const struct sim_pm_event *ev);
+    void *pause_arg;
 
     /* Results. */
     uint64_t ops_done;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cbd/format.h"
+#include "sim_sched.h"
 #include "sim_base.h"
 
 /* One language: what a sector decodes to is what the oracle judges. */
@@ -29,7 +30,8 @@ static bool backend_step(struct sim_process *p, uint32_t n, enum cbd_work work)
 
     if (p->backend[n] == NULL)
         return false;
-    p->world->pmem->thread = work == CBD_WORK_RECLAIM ? SIM_THREAD_RECLAIM : SIM_THREAD_WRITEBACK;
+    p->world->pmem->thread =
+        (work == CBD_WORK_RECLAIM ? SIM_THREAD_RECLAIM : SIM_THREAD_WRITEBACK) + n;
     did = cbd_backend_step(p->backend[n], work);
     p->world->pmem->thread = thread;
     return did > 0;
@@ -69,16 +71,15 @@ void sim_process_init(struct sim_process *p, struct sim_world *w, uint64_t seed)
 {
     memset(p, 0, sizeof(*p));
     p->world = w;
-    p->buf = sim_zalloc(SIM_REQUEST_BYTES_MAX, 1);
-    p->versions = sim_zalloc(SIM_REQUEST_BYTES_MAX / SECTOR, sizeof(uint64_t));
+    sim_client_init(&p->client, 0);
     sim_env_init(&p->env, seed);
 }
 
 void sim_process_destroy(struct sim_process *p)
 {
     sim_env_destroy(&p->env);
-    free(p->buf);
-    free(p->versions);
+    sim_sched_destroy(p->sched);
+    sim_client_destroy(&p->client);
 }
 
 int sim_process_start(struct sim_process *p, struct sim_world *w, uint64_t seed, bool fills,
@@ -88,6 +89,7 @@ int sim_process_start(struct sim_process *p, struct sim_world *w, uint64_t seed,
         .epoch_records_max = w->config.epoch_records_max,
         .dirty_start_percent = w->config.dirty_start_percent,
         .trees = w->config.trees,
+        .space_timeout_ns = w->config.space_timeout_ns,
         .no_fill = !fills,
         /* A process that judges is started for each crash state: two places show a false alarm. */
         .identity_places = fills ? 0 : 2,
@@ -101,6 +103,8 @@ int sim_process_start(struct sim_process *p, struct sim_world *w, uint64_t seed,
     p->cache = NULL;
     p->env.progress = sim_process_progress;
     p->env.progress_arg = p;
+    if (p->sched != NULL)
+        sim_sched_restart(p->sched, seed);
     w->pmem->thread = SIM_THREAD_START;
     *where = "open";
     error = cbd_cache_open(&w->pmem->pm, &p->env.env, 0, &p->cache);
@@ -188,6 +192,8 @@ int sim_world_create(struct sim_world *w, const struct sim_config *config)
     if (error != 0)
         return fail(w, error, "backend add");
     w->main.background = true;
+    if (config->schedule != SIM_SCHEDULE_SERIAL)
+        w->main.sched = sim_sched_create(w);
     error = sim_process_start(&w->main, w, sim_rng_mix(config->seed, 1), true, &where);
     return error != 0 ? fail(w, error, where) : 0;
 }
@@ -216,160 +222,16 @@ int sim_process_read(struct sim_process *p, uint32_t backend, uint64_t start_sec
 
         if (n > SIM_REQUEST_BYTES_MAX / SECTOR)
             n = SIM_REQUEST_BYTES_MAX / SECTOR;
-        error =
-            cbd_read(p->backend[backend], 0, (start_sector + done) * SECTOR, p->buf, n * SECTOR);
+        error = cbd_read(p->backend[backend], 0, (start_sector + done) * SECTOR, p->client.buf,
+                         n * SECTOR);
         if (error != 0)
             return error;
         for (uint64_t i = 0; i < n; i++)
-            versions[done + i] = sim_sector_decode(p->buf + i * SECTOR, start_sector + done + i);
+            versions[done + i] =
+                sim_sector_decode(p->client.buf + i * SECTOR, start_sector + done + i);
         done += n;
     }
     return 0;
-}
-
-/* A request as it goes to a device: whole logical blocks inside the device. */
-struct clipped {
-    uint32_t backend;
-    uint64_t off, len;
-};
-
-static bool clip(const struct sim_world *w, const struct sim_request *r, struct clipped *c)
-{
-    uint64_t lbs = w->config.logical_block_bytes;
-    uint64_t size, end;
-
-    c->backend = r->volume % w->config.backends;
-    size = w->config.disk_bytes[c->backend];
-    if (r->off_bytes >= size)
-        return false;
-    c->off = r->off_bytes / lbs * lbs;
-    end = r->len_bytes > size - r->off_bytes ? size : r->off_bytes + r->len_bytes;
-    end = (end + lbs - 1) / lbs * lbs;
-    c->len = end - c->off;
-    return c->len != 0;
-}
-
-static int do_write(struct sim_world *w, const struct clipped *c, unsigned lane, bool fua)
-{
-    uint64_t first = c->off / SECTOR, sectors = c->len / SECTOR;
-    uint64_t id =
-        sim_oracle_submit(w->oracle[c->backend], SIM_ORACLE_OP_WRITE, first, sectors, fua);
-    int error;
-
-    SIM_REQUIRE(id != 0);
-    for (uint64_t i = 0; i < sectors; i++)
-        sim_sector_fill(w->main.buf + i * SECTOR, first + i, id);
-    error = cbd_write(w->main.backend[c->backend], lane, c->off, w->main.buf, c->len,
-                      fua ? CBD_WRITE_FUA : 0);
-    if (error == 0)
-        sim_oracle_ack(w->oracle[c->backend], id);
-    else
-        sim_oracle_fail(w->oracle[c->backend], id);
-    return error;
-}
-
-/* Discard. */
-static int do_zero(struct sim_world *w, const struct clipped *c, unsigned lane)
-{
-    uint64_t id = sim_oracle_submit(w->oracle[c->backend], SIM_ORACLE_OP_ZERO, c->off / SECTOR,
-                                    c->len / SECTOR, false);
-    int error;
-
-    SIM_REQUIRE(id != 0);
-    error = cbd_zero(w->main.backend[c->backend], lane, c->off, c->len, CBD_WRITE_PUNCH);
-    if (error == 0)
-        sim_oracle_ack(w->oracle[c->backend], id);
-    else
-        sim_oracle_fail(w->oracle[c->backend], id);
-    return error;
-}
-
-static int do_flush(struct sim_world *w, uint32_t backend, unsigned lane)
-{
-    uint64_t id = sim_oracle_submit(w->oracle[backend], SIM_ORACLE_OP_FLUSH, 0, 0, false);
-    int error;
-
-    SIM_REQUIRE(id != 0);
-    error = cbd_flush(w->main.backend[backend], lane);
-    if (error == 0)
-        sim_oracle_ack(w->oracle[backend], id);
-    else
-        sim_oracle_fail(w->oracle[backend], id);
-    return error;
-}
-
-static int do_read(struct sim_world *w, const struct clipped *c, unsigned lane)
-{
-    struct sim_oracle *o = w->oracle[c->backend];
-    uint64_t token = sim_oracle_read_begin(o);
-    uint64_t first = c->off / SECTOR, sectors = c->len / SECTOR;
-    int error;
-
-    error = cbd_read(w->main.backend[c->backend], lane, c->off, w->main.buf, c->len);
-    if (error != 0) {
-        sim_oracle_read_abort(o, token);
-        return error;
-    }
-    for (uint64_t i = 0; i < sectors; i++)
-        w->main.versions[i] = sim_sector_decode(w->main.buf + i * SECTOR, first + i);
-    if (sim_oracle_read_end(o, token, first, w->main.versions, sectors, &w->violation) != 0)
-        w->violation_backend = c->backend;
-    return 0;
-}
-
-/* Between two requests anything may happen, and often nothing does. */
-static void let_others_run(struct sim_world *w)
-{
-    while (sim_rng_chance(&w->main.rng, 3, 4))
-        if (!sim_process_progress(&w->main))
-            return;
-}
-
-static int do_part(struct sim_world *w, const struct sim_request *r, const struct clipped *c,
-                   unsigned lane)
-{
-    switch (r->op) {
-    case SIM_REQUEST_READ:
-        return do_read(w, c, lane);
-    case SIM_REQUEST_WRITE:
-        return do_write(w, c, lane, r->fua);
-    case SIM_REQUEST_TRIM:
-        return do_zero(w, c, lane);
-    case SIM_REQUEST_FLUSH:
-    default:
-        return do_flush(w, c->backend, lane);
-    }
-}
-
-bool sim_world_request(struct sim_world *w, const struct sim_request *r)
-{
-    struct clipped all = {.backend = r->volume % w->config.backends}, part;
-    unsigned lane = (unsigned)sim_rng_below(&w->main.rng, CBD_LANES);
-    uint64_t done = 0;
-
-    w->pmem->thread = lane % SIM_THREAD_REQUESTS;
-    w->requests[r->op]++;
-    if (r->op != SIM_REQUEST_FLUSH && !clip(w, r, &all))
-        return true;
-    w->bytes[r->op] += all.len;
-    do {
-        uint64_t max = r->op == SIM_REQUEST_TRIM ? UINT64_MAX : SIM_REQUEST_BYTES_MAX;
-        int error;
-
-        part = all;
-        part.off += done;
-        part.len = all.len - done < max ? all.len - done : max;
-        error = do_part(w, r, &part, lane);
-        if (error != 0) {
-            fail(w, error, "request");
-            return false;
-        }
-        if (w->violation.promise != SIM_ORACLE_NONE)
-            return false;
-        done += part.len;
-    } while (done < all.len);
-    let_others_run(w);
-    return true;
 }
 
 void sim_world_drain(struct sim_world *w)

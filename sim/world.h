@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * One simulated machine: a pmem, a disk and an oracle for each backend, and the process that runs
- * the cache on them. Requests go in one after the other; a seeded scheduler decides what happens
- * in between: disk completions in any order, write-back steps, reclaim steps.
+ * the cache on them. With the schedule `serial` requests go in one after the other, and a seeded
+ * draw decides what happens in between: disk completions in any order, write-back steps, reclaim
+ * steps. The other schedules run all that as logical threads: see sim_sched.h.
  */
 #ifndef SIM_WORLD_H
 #define SIM_WORLD_H
@@ -16,6 +17,15 @@
 
 #define SIM_BACKENDS_MAX 4u
 #define SIM_REQUEST_BYTES_MAX (UINT64_C(1) << 20) /* larger ones are cut */
+#define SIM_CLIENTS_MAX 32u
+#define SIM_STUCK_BYTES 1024u
+
+enum sim_schedule {
+    SIM_SCHEDULE_SERIAL, /* one request at a time, background in between */
+    SIM_SCHEDULE_RANDOM, /* logical threads; a draw at every step says who goes on */
+    SIM_SCHEDULE_PCT,    /* logical threads with priorities that change at a few steps */
+    SIM_SCHEDULE_COUNT,
+};
 
 struct sim_config {
     uint64_t seed;
@@ -33,17 +43,31 @@ struct sim_config {
     bool disk_keeps_discarded; /* a discard does not zero */
     enum sim_model model;
     enum cbd_step drop_step;
+    enum sim_schedule schedule;
+    uint32_t clients;          /* requests in flight at most, unless serial: 1 .. SIM_CLIENTS_MAX */
+    uint32_t depth;            /* PCT: change points + 1; 0 counts as 1 */
+    uint64_t space_timeout_ns; /* 0: the engine's default */
 };
 
 /*
- * Logical threads: a fence orders only what its own thread has stored. Requests use 0..3 by lane.
+ * Threads as the pmem knows them: a fence orders only what its own thread has stored. Client c has
+ * number c; the requests of the serial schedule share four of them, by lane.
  */
 enum sim_thread {
-    SIM_THREAD_REQUESTS = 4, /* how many */
-    SIM_THREAD_WRITEBACK = 4,
-    SIM_THREAD_RECLAIM = 5,
-    SIM_THREAD_START = 6, /* opening and attaching */
+    SIM_THREAD_SERIAL = 4,                  /* how many */
+    SIM_THREAD_WRITEBACK = SIM_CLIENTS_MAX, /* and the number of the backend */
+    SIM_THREAD_RECLAIM = SIM_THREAD_WRITEBACK + SIM_BACKENDS_MAX,
+    SIM_THREAD_START = SIM_THREAD_RECLAIM + SIM_BACKENDS_MAX, /* opening and attaching */
 };
+
+/* Somebody who has one request at a time under way. */
+struct sim_client {
+    unsigned lane;
+    uint8_t *buf;       /* of one request: SIM_REQUEST_BYTES_MAX */
+    uint64_t *versions; /* one for each of its sectors */
+};
+
+struct sim_sched;
 
 /* A cache process on the world's devices. */
 struct sim_process {
@@ -53,8 +77,14 @@ struct sim_process {
     struct sim_world *world;
     struct sim_rng rng; /* of the scheduler */
     bool background;    /* steps of write-back and reclaim run while it waits */
-    uint8_t *buf;       /* of one request: SIM_REQUEST_BYTES_MAX */
-    uint64_t *versions; /* one for each of its sectors */
+    struct sim_client client;
+    struct sim_sched *sched; /* NULL: serial */
+};
+
+/* Where requests come from. next(): 1 one, 0 the end, negative an error. */
+struct sim_feed {
+    int (*next)(void *arg, struct sim_request *request);
+    void *arg;
 };
 
 struct sim_world {
@@ -72,6 +102,8 @@ struct sim_world {
     const char *error_where;
     struct sim_oracle_violation violation; /* of a read in the run itself; promise NONE: none */
     uint32_t violation_backend;
+    char stuck[SIM_STUCK_BYTES]; /* who waits where, when the run got stuck; else empty */
+    bool stop;                   /* set by a hook: sim_world_run() shall return */
 };
 
 /* Formats the pmem, adds the backends, attaches them. 0 or an error of core/. */
@@ -79,9 +111,25 @@ int sim_world_create(struct sim_world *w, const struct sim_config *config) CBD_M
 void sim_world_destroy(struct sim_world *w);
 
 /*
- * Runs one request in the main process: rounds it to logical blocks, cuts it to the device, tells
- * the oracle, lets the background run. False: the run must stop, see error and violation.
+ * Runs all requests of the feed in the main process, by the schedule of the configuration, in the
+ * order in which they come; so many as there are clients are under way at a time. Hooks of pmem and
+ * disks are called on the caller's stack, before each step, and may longjmp() away: then the only
+ * thing left to do with the main process is to start it again. They may also set w->stop.
+ * 0 with no request under way, unless w->stop or sim_world_failed(); or the feed's error.
  */
+int sim_world_run(struct sim_world *w, const struct sim_feed *feed) CBD_MUST_CHECK;
+
+/* A request failed, a read was wrong, or nobody could go on: see error, violation and stuck. */
+bool sim_world_failed(const struct sim_world *w);
+
+/*
+ * One request of one client: rounds it to logical blocks, cuts it to the device, tells the oracle.
+ * False: the run must stop.
+ */
+bool sim_client_serve(struct sim_world *w, struct sim_client *client,
+                      const struct sim_request *request) CBD_MUST_CHECK;
+
+/* Serial: one request, and what happens behind it. False: the run must stop. */
 bool sim_world_request(struct sim_world *w, const struct sim_request *request) CBD_MUST_CHECK;
 
 /* Writes everything back, as long as the disks let it. The backends stay attached. */
@@ -120,5 +168,12 @@ void sim_world_kill(struct sim_world *w);
 /* Reads [start, start+sectors) through the cache into versions of the oracle. 0 or an error. */
 int sim_process_read(struct sim_process *p, uint32_t backend, uint64_t start_sector,
                      uint64_t sectors, uint64_t *versions) CBD_MUST_CHECK;
+
+void sim_client_init(struct sim_client *client, unsigned lane);
+void sim_client_destroy(struct sim_client *client);
+
+/* "serial", "random", "pct"; false: none of these. */
+const char *sim_schedule_name(enum sim_schedule schedule);
+bool sim_schedule_parse(const char *name, enum sim_schedule *schedule);
 
 #endif

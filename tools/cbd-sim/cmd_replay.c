@@ -25,6 +25,9 @@ enum {
     OPT_STREAMS,
     OPT_NO_CHECKSUM,
     OPT_MODEL,
+    OPT_SCHEDULE,
+    OPT_THREADS,
+    OPT_DEPTH,
     OPT_JOBS,
     OPT_IMAGE,
     OPT_REPORT,
@@ -49,6 +52,12 @@ static const struct cbd_tool_option options[] = {
     {OPT_STREAMS, "streams", "N", "appenders of each backend (4)"},
     {OPT_NO_CHECKSUM, "no-data-checksum", NULL, "no checksums of data"},
     {OPT_MODEL, "model", "NAME", "adr, eadr or page: what a store needs to be durable (adr)"},
+    {OPT_SCHEDULE, "schedule", "NAME",
+     "serial: one request at a time; random, pct: logical threads that\n"
+     "take turns at every store, flush, fence, lock, wait and disk\n"
+     "request (serial; random with --threads)"},
+    {OPT_THREADS, "threads", "N", "requests at a time, unless serial (4)"},
+    {OPT_DEPTH, "depth", "N", "pct: how many events in some order a bug needs (3)"},
     {OPT_JOBS, "jobs", "N", "processes; the report does not depend on it (all cores)"},
     {OPT_IMAGE, "image", "FILE",
      "leave the pmem of one last power cut in a new\n"
@@ -73,6 +82,7 @@ struct parsed {
     struct cbd_sim_replay replay;
     enum strategy strategy;
     bool json;
+    bool scheduled, threaded;
     char why[256];
 };
 
@@ -156,6 +166,17 @@ static int set_option(struct parsed *p, int key, const char *arg)
             return 0;
         snprintf(p->why, n, "--model: got '%.40s', limit adr, eadr or page", arg);
         return CBD_E_INVALID;
+    case OPT_SCHEDULE:
+        p->scheduled = true;
+        if (sim_schedule_parse(arg, &r->schedule))
+            return 0;
+        snprintf(p->why, n, "--schedule: got '%.40s', limit serial, random or pct", arg);
+        return CBD_E_INVALID;
+    case OPT_THREADS:
+        p->threaded = true;
+        return set_u32("--threads", arg, 1, SIM_CLIENTS_MAX, &r->threads, p->why, n);
+    case OPT_DEPTH:
+        return set_u32("--depth", arg, 1, 1000, &r->depth, p->why, n);
     case OPT_JOBS:
         return set_u32("--jobs", arg, 1, SIM_WORKERS_MAX, &r->jobs, p->why, n);
     case OPT_IMAGE:
@@ -247,6 +268,8 @@ int cbd_sim_cmd_replay(int argc, char **argv)
     if (p.replay.trace == NULL)
         return cbd_tool_usage_error(&usage, "--trace is missing");
     apply_strategy(&p);
+    if (p.threaded && !p.scheduled)
+        p.replay.schedule = SIM_SCHEDULE_RANDOM;
     exit_code = cbd_sim_prepare(&p.replay, &t, &c);
     if (exit_code != 0)
         return exit_code;

@@ -56,7 +56,7 @@ static int show(const struct cbd_sim_replay *r, const struct sim_campaign *c,
     struct sim_judge judge;
     struct sim_world world = {.config = c->config};
     struct sim_state_plan plan;
-    char text[1024];
+    char text[2048];
 
     judge.world = &world;
     sim_plan_state(&judge, r->step, r->subset, r->number, &plan);

@@ -20,6 +20,8 @@ void cbd_sim_replay_defaults(struct cbd_sim_replay *r)
     r->restarts = 8;
     r->segment_bytes = 256u << 10;
     r->streams = 4;
+    r->threads = 4;
+    r->depth = 3;
     r->jobs = cpus < 1 ? 1 : cpus > (long)SIM_WORKERS_MAX ? SIM_WORKERS_MAX : (uint32_t)cpus;
 }
 
@@ -45,12 +47,12 @@ void cbd_sim_id_print(const struct cbd_sim_replay *r, const struct sim_failed *f
     snprintf(id, CBD_SIM_ID_BYTES,
              PREFIX "step=%llu:subset=%llu:number=%llu:seed=%llu:restarts=%u:subsets=%u:"
                     "cache=%llu:segment=%u:streams=%u:checksum=%d:lenient=%d:model=%s:format=%s:"
-                    "crc=%08x:trace=%s",
+                    "schedule=%s:threads=%u:depth=%u:crc=%08x:trace=%s",
              (unsigned long long)f->step, (unsigned long long)f->subset,
              (unsigned long long)f->number, (unsigned long long)r->seed, r->restarts, r->subsets,
              (unsigned long long)r->cache_bytes, r->segment_bytes, r->streams, !r->no_data_checksum,
              r->lenient, cbd_sim_model_name(r->model), sim_trace_format_name(r->format),
-             r->trace_crc, r->trace);
+             sim_schedule_name(r->schedule), r->threads, r->depth, r->trace_crc, r->trace);
 }
 
 static bool number(const char *text, uint64_t max, int base, uint64_t *value)
@@ -81,6 +83,8 @@ static bool set(struct cbd_sim_replay *r, const char *key, const char *value)
         {"cache", &r->cache_bytes, NULL, UINT64_C(1) << 40},
         {"segment", NULL, &r->segment_bytes, CBD_SEGMENT_BYTES_MAX},
         {"streams", NULL, &r->streams, CBD_STREAMS_MAX},
+        {"threads", NULL, &r->threads, SIM_CLIENTS_MAX},
+        {"depth", NULL, &r->depth, 1000},
     };
     uint64_t v;
 
@@ -88,6 +92,8 @@ static bool set(struct cbd_sim_replay *r, const char *key, const char *value)
         if (strcmp(key, numbers[i].key) != 0)
             continue;
         if (!number(value, numbers[i].max, 10, &v))
+            return false;
+        if (v == 0 && numbers[i].u32 == &r->threads)
             return false;
         if (numbers[i].u64 != NULL)
             *numbers[i].u64 = v;
@@ -97,6 +103,8 @@ static bool set(struct cbd_sim_replay *r, const char *key, const char *value)
     }
     if (strcmp(key, "model") == 0)
         return cbd_sim_model_parse(value, &r->model);
+    if (strcmp(key, "schedule") == 0)
+        return sim_schedule_parse(value, &r->schedule);
     if (strcmp(key, "format") == 0)
         return sim_trace_format_parse(value, &r->format) == 0;
     if (!number(value, UINT32_MAX, strcmp(key, "crc") == 0 ? 16 : 10, &v))

@@ -132,6 +132,9 @@ int cbd_sim_prepare(struct cbd_sim_replay *r, struct cbd_sim_trace *t, struct si
         .dirty_start_percent = 30,
         .no_data_checksum = r->no_data_checksum,
         .model = r->model,
+        .schedule = r->schedule,
+        .clients = r->threads,
+        .depth = r->depth,
     };
     exit_code = size_disks(r, t, &c->config);
     if (r->cache_bytes == 0)

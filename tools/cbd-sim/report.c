@@ -117,7 +117,7 @@ static void states(const struct sim_result *r)
 
 static void failures(const struct cbd_sim_replay *replay, const struct sim_result *r)
 {
-    char text[1024], id[CBD_SIM_ID_BYTES];
+    char text[2048], id[CBD_SIM_ID_BYTES];
 
     if (r->run_failed)
         printf("\n  THE RUN FAILED: %s\n", sim_verdict_text(&r->run_verdict, text, sizeof(text)));
@@ -143,6 +143,9 @@ void cbd_sim_report_text(const struct cbd_sim_replay *r, const struct cbd_sim_tr
            size(c->config.cache_bytes, &a), result->segments * c->config.backends,
            size(c->config.segment_bytes, &b), c->config.backends,
            c->config.backends == 1 ? "" : "s", size(disks, &d), r->seed);
+    if (r->schedule != SIM_SCHEDULE_SERIAL)
+        printf("  %u requests at a time, schedule %s\n", r->threads,
+               sim_schedule_name(r->schedule));
     if (t->totals.stats.lines_bad != 0)
         printf("  %s lines could not be read and were passed over\n",
                count(t->totals.stats.lines_bad, &a));

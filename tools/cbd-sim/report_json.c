@@ -79,7 +79,7 @@ static void put_violations(json_t *doc, const struct cbd_sim_replay *replay,
                            const struct sim_result *r)
 {
     json_t *list;
-    char text[1024], id[CBD_SIM_ID_BYTES];
+    char text[2048], id[CBD_SIM_ID_BYTES];
 
     cbd_tool_json_u64(doc, "violations", r->failures + (r->run_failed ? 1 : 0));
     list = cbd_tool_json_array(doc, "violation_list");
@@ -112,6 +112,11 @@ int cbd_sim_report_json(const struct cbd_sim_replay *r, const struct cbd_sim_tra
     cbd_tool_json_u64(doc, "trace_lines_bad", t->totals.stats.lines_bad);
     cbd_tool_json_u64(doc, "seed", r->seed);
     cbd_tool_json_text(doc, "model", cbd_sim_model_name(r->model));
+    cbd_tool_json_text(doc, "schedule", sim_schedule_name(r->schedule));
+    if (r->schedule != SIM_SCHEDULE_SERIAL) {
+        cbd_tool_json_u64(doc, "threads", r->threads);
+        cbd_tool_json_u64(doc, "depth", r->depth);
+    }
     cbd_tool_json_u64(doc, "cache_bytes", c->config.cache_bytes);
     cbd_tool_json_u64(doc, "segment_bytes", c->config.segment_bytes);
     cbd_tool_json_u64(doc, "streams", c->config.streams);

@@ -8,7 +8,7 @@
 #include "campaign.h"
 #include "tool_progress.h"
 
-#define CBD_SIM_ID_BYTES 512
+#define CBD_SIM_ID_BYTES 1024
 
 /* Everything that makes a replay what it is; the same settings give the same bytes. */
 struct cbd_sim_replay {
@@ -25,6 +25,9 @@ struct cbd_sim_replay {
     uint32_t streams;
     bool no_data_checksum;
     enum sim_model model;
+    enum sim_schedule schedule;
+    uint32_t threads; /* requests at a time, unless serial */
+    uint32_t depth;
     uint32_t jobs;
     const char *report; /* where the report goes as JSON, beside the text, or NULL */
     const char *image;  /* where the pmem of a last power cut goes, or NULL */
