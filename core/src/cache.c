@@ -54,6 +54,7 @@ int cbd_cache_open(struct cbd_pmem *pm, struct cbd_env *env, unsigned flags,
         error = CBD_E_VERSION;
     if (error == 0) {
         c->seed = cbd_seed_cache(c->super.uuid, c->super.salt);
+        c->block_seed = cbd_seed_place(c->seed, CBD_SEED_BLOCK, 0, 0);
         c->configs = env->ops->alloc(env, CBD_BACKENDS * sizeof(*c->configs));
         c->states = env->ops->alloc(env, CBD_BACKENDS * sizeof(*c->states));
         c->segments = env->ops->alloc(env, c->super.geo.segment_count * sizeof(*c->segments));

@@ -170,6 +170,7 @@ static int check_super(struct cbd_check *k)
         return no_super(k, s);
     k->cache.super = s[first].super;
     k->cache.seed = cbd_seed_cache(k->cache.super.uuid, k->cache.super.salt);
+    k->cache.block_seed = cbd_seed_place(k->cache.seed, CBD_SEED_BLOCK, 0, 0);
     k->out->super = k->cache.super;
     k->out->super_valid = true;
     return super_findings(k, s, first);

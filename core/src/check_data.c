@@ -45,7 +45,7 @@ static int check_blocks(struct cbd_check *k, const struct payload *p, uint32_t s
                         uint32_t slot, const struct cbd_record *r, bool dirty)
 {
     struct cbd_pmem *pm = k->cache.pm;
-    uint32_t seed = cbd_seed_place(k->cache.seed, CBD_SEED_BLOCK, 0, 0);
+    uint32_t seed = k->cache.block_seed;
     uint64_t base = cbd_segment_off(&k->cache.super.geo, segment) + r->payload_off;
     _Alignas(64) uint8_t data[CBD_BLOCK_BYTES];
     uint64_t done = 0;

@@ -27,8 +27,9 @@
 
 /* One segment. A stream owns its open one; the rest is written under the backend's table lock. */
 struct cbd_segment {
-    struct cbd_segment_entry entry; /* what both copies on the media hold */
-    uint32_t record_seed;           /* of the current generation */
+    /* A line for each: what two streams append to is not next to each other. */
+    _Alignas(64) struct cbd_segment_entry entry; /* what both copies on the media hold */
+    uint32_t record_seed;                        /* of the current generation */
     uint32_t header_seed;
     uint32_t records;     /* slots in use */
     uint32_t payload_end; /* first byte that no payload uses */
@@ -168,6 +169,7 @@ struct cbd_cache {
     struct cbd_super super;
     uint32_t bad_supers; /* copies that cannot be used; bit n is copy n */
     uint32_t seed;
+    uint32_t block_seed;                /* of the checksums of payload blocks */
     struct cbd_backend_config *configs; /* CBD_BACKENDS */
     struct cbd_backend_state *states;
     struct cbd_backend *attached[CBD_BACKENDS];

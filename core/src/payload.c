@@ -12,7 +12,6 @@ int cbd_payload_verify(const struct cbd_cache *c, uint32_t segment, uint32_t pay
 {
     const uint8_t *payload = c->pm->base + cbd_segment_off(&c->super.geo, segment) + payload_off;
     const struct cbd_m_header *m = (const struct cbd_m_header *)(const void *)payload - 1;
-    uint32_t block_seed = cbd_seed_place(c->seed, CBD_SEED_BLOCK, 0, 0);
     uint64_t lead, end;
     struct cbd_header h;
 
@@ -27,7 +26,7 @@ int cbd_payload_verify(const struct cbd_cache *c, uint32_t segment, uint32_t pay
         uint64_t start = block == 0 ? lead : block * CBD_BLOCK_BYTES;
         uint64_t stop = cbd_min64((block + 1) * CBD_BLOCK_BYTES, end);
 
-        if (cbd_crc32c(block_seed, payload + start - lead, stop - start) !=
+        if (cbd_crc32c(c->block_seed, payload + start - lead, stop - start) !=
             cbd_header_block_crc(m, (uint32_t)block))
             return CBD_E_CORRUPT;
     }

@@ -69,11 +69,10 @@ static uint64_t part_that_fits(const struct cbd_backend *b, const struct cbd_seg
                                uint64_t addr, uint64_t len, uint32_t *payload_off)
 {
     uint64_t unit = b->cache->super.geo.atomic_bytes;
-    uint64_t end = (addr + len - 1) / unit * unit;
 
     if (place_payload(b, seg, addr, len, payload_off))
         return len;
-    for (; end > addr; end -= unit)
+    for (uint64_t end = (addr + len - 1) / unit * unit; end > addr; end -= unit)
         if (place_payload(b, seg, addr, end - addr, payload_off))
             return end - addr;
     return 0;
@@ -207,6 +206,13 @@ void cbd_stream_skip(struct cbd_backend *b, const struct cbd_room *room, uint64_
         b->cache->segments[room->segment].payload_end = payload_end(room, len);
 }
 
+/* The lock makes this thread the only one that counts: no other addition can get lost. */
+static void count(atomic_ullong *counter, uint64_t n)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
+                          memory_order_release);
+}
+
 /* The record is durable: the next one goes behind it. */
 void cbd_stream_commit(struct cbd_backend *b, struct cbd_stream *s, const struct cbd_room *room,
                        const struct cbd_record *record)
@@ -223,9 +229,9 @@ void cbd_stream_commit(struct cbd_backend *b, struct cbd_stream *s, const struct
     if (record->epoch > seg->epoch_max)
         seg->epoch_max = record->epoch;
     if (record->type == CBD_M_RECORD_WRITE || record->type == CBD_M_RECORD_ZERO) {
-        atomic_store(&s->dirty_epoch, record->epoch);
-        atomic_fetch_add(&s->dirty_records, 1);
+        atomic_store_explicit(&s->dirty_epoch, record->epoch, memory_order_release);
+        count(&s->dirty_records, 1);
         if (record->type == CBD_M_RECORD_WRITE)
-            atomic_fetch_add(&s->dirty_bytes, record->len_bytes);
+            count(&s->dirty_bytes, record->len_bytes);
     }
 }
