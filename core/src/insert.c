@@ -37,14 +37,13 @@
 
 static void block_checksums(const struct cbd_cache *c, const struct cbd_insert *in, uint32_t *crc)
 {
-    uint32_t seed = cbd_seed_place(c->seed, CBD_SEED_BLOCK, 0, 0);
     uint64_t done = 0;
 
     while (done < in->len) {
         uint64_t lead = (in->addr + done) % CBD_BLOCK_BYTES;
         uint64_t n = cbd_min64(CBD_BLOCK_BYTES - lead, in->len - done);
 
-        *crc++ = cbd_crc32c(seed, in->src + done, n);
+        *crc++ = cbd_crc32c(c->block_seed, in->src + done, n);
         done += n;
     }
 }
@@ -186,8 +185,11 @@ static int insert_into(struct cbd_backend *b, struct cbd_stream *s, struct cbd_i
     };
     int error = 0;
 
-    if (in->type != CBD_M_RECORD_ZERO)
+    if (in->type != CBD_M_RECORD_ZERO) {
+        /* The index comes out of memory while the payload goes in. */
+        cbd_tree_prefetch(&cbd_index_tree_of(b, in->addr)->tree, cbd_index_local(b, in->addr));
         error = store_payload(b, in, room, &record.header_crc);
+    }
     if (error == 0) {
         int nomem = lock_trees(b, in);
 

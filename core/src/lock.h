@@ -14,14 +14,19 @@ struct cbd_lock {
     atomic_uint held;
 };
 
-static inline void cbd_lock_take(struct cbd_env *env, struct cbd_lock *lock)
+/* Where another thread may run: a scheduler that interleaves chooses here. */
+static inline void cbd_yield(struct cbd_env *env, enum cbd_yield why)
 {
     if (env->ops->yield != NULL)
-        env->ops->yield(env, CBD_YIELD_LOCK);
+        env->ops->yield(env, why);
+}
+
+static inline void cbd_lock_take(struct cbd_env *env, struct cbd_lock *lock)
+{
+    cbd_yield(env, CBD_YIELD_LOCK);
     while (atomic_exchange_explicit(&lock->held, 1, memory_order_acquire) != 0) {
         while (atomic_load_explicit(&lock->held, memory_order_relaxed) != 0)
-            if (env->ops->yield != NULL)
-                env->ops->yield(env, CBD_YIELD_SPIN);
+            cbd_yield(env, CBD_YIELD_SPIN);
     }
 }
 

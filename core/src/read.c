@@ -8,6 +8,8 @@
  *     the reader did not see has a higher one;
  * G3  a miss is read from the disk only while no dirty data covers it: what is not in the index is
  *     on the disk and flushed (P3).
+ * G4  a hit is looked up without the tree's lock: what is found stood in the tree at one moment of
+ *     the lookup (L3 of tree_node.h), and was durable when it came in (I4).
  */
 #include <string.h>
 
@@ -26,6 +28,11 @@ struct run {
 static void announce(struct cbd_backend *b, unsigned lane)
 {
     atomic_store(&b->lanes[lane].reading, atomic_load(&b->grace)); /* G1 */
+    /*
+     * And looks again: a reclaim that did not see the announcement has counted grace up before, and
+     * what it forgot before that is seen from here on, also without the tree's lock.
+     */
+    (void)atomic_load(&b->grace);
 }
 
 static void retire(struct cbd_backend *b, unsigned lane)
@@ -41,14 +48,18 @@ static struct run next_run(struct cbd_backend *b, uint64_t addr, uint64_t len)
     uint64_t region_left = CBD_REGION_BYTES - addr % CBD_REGION_BYTES;
     uint64_t pos = cbd_index_local(b, addr);
     struct run run = {.addr = addr, .len = cbd_min64(len, region_left)};
-    bool found;
+    bool found = true;
 
-    cbd_lock_take(b->cache->env, &t->lock);
-    found = cbd_tree_find(&t->tree, pos, &run.extent);
-    run.hit = found && run.extent.start <= pos;
-    if (!run.hit && !b->options.no_fill)
-        run.order = cbd_index_next_order(b, t); /* G2 */
-    cbd_lock_drop(&t->lock);
+    cbd_yield(b->cache->env, CBD_YIELD_LOCK);
+    run.hit = cbd_tree_find_shared(&t->tree, pos, &run.extent); /* G4 */
+    if (!run.hit) {
+        cbd_lock_take(b->cache->env, &t->lock);
+        found = cbd_tree_find(&t->tree, pos, &run.extent);
+        run.hit = found && run.extent.start <= pos;
+        if (!run.hit && !b->options.no_fill)
+            run.order = cbd_index_next_order(b, t); /* G2 */
+        cbd_lock_drop(&t->lock);
+    }
     if (run.hit) {
         run.skip = (pos - run.extent.start) * CBD_SECTOR_BYTES;
         run.len = cbd_min64(run.len, run.extent.len * CBD_SECTOR_BYTES - run.skip);

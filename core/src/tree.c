@@ -20,6 +20,8 @@
 
 #include <assert.h>
 
+#define SHARED_TRIES 8u /* of a lookup without the lock, before it asks for the lock */
+
 /* Nodes that `puts` calls of cbd_tree_edit_put can take from a tree of this height. */
 static uint64_t nodes_for_puts(uint32_t height, uint64_t puts)
 {
@@ -50,20 +52,25 @@ void cbd_tree_clear(struct cbd_tree_pool *pool, struct cbd_tree *tree)
     struct cbd_tree_node *stack[CBD_TREE_HEIGHT_MAX];
     unsigned depth = 0;
 
+    cbd_tree_change_begin(tree);
     if (tree->root)
         stack[depth++] = tree->root;
+    CBD_TREE_SET(tree->root, NULL);
     while (depth > 0) {
         struct cbd_tree_node *node = stack[depth - 1];
 
         if (node->level > 0 && node->count > 0) {
-            stack[depth++] = node->inner.child[--node->count];
+            CBD_TREE_SET(node->count, (uint16_t)(node->count - 1));
+            stack[depth++] = node->inner.child[node->count];
         } else {
             depth--;
             cbd_tree_pool_give(pool, tree, node);
         }
     }
     assert(tree->nodes == 0);
-    cbd_tree_init(tree);
+    tree->height = 0;
+    tree->extents = 0;
+    cbd_tree_change_end(tree);
 }
 
 static void leaf_read(const struct cbd_tree_node *leaf, unsigned i, struct cbd_tree_words *out)
@@ -105,6 +112,78 @@ bool cbd_tree_find(const struct cbd_tree *tree, uint64_t pos, struct cbd_extent 
     return true;
 }
 
+static bool unchanged(const struct cbd_tree *tree, uint64_t seq)
+{
+    return atomic_load_explicit(&tree->seq, memory_order_relaxed) == seq;
+}
+
+/*
+ * L2: from the root to the leaf whose range holds pos, which is asked for and not touched. NULL:
+ * the tree is empty, or it has changed or is changing.
+ */
+static const struct cbd_tree_node *shared_leaf(const struct cbd_tree *tree, uint64_t pos,
+                                               uint64_t seq)
+{
+    const struct cbd_tree_node *node = CBD_TREE_GET(tree->root);
+
+    if (!node || seq % 2 != 0 || !unchanged(tree, seq))
+        return NULL;
+    for (unsigned level = CBD_TREE_GET(node->level); level > 0; level--) {
+        /* Whatever count says by now, the search stays inside the node. */
+        unsigned i = cbd_tree_count_le(node->inner.key, CBD_TREE_GET(node->count) - 1u, pos);
+
+        node = CBD_TREE_GET(node->inner.child[i]);
+        cbd_tree_node_prefetch(node);
+        if (!unchanged(tree, seq))
+            return NULL;
+    }
+    return node;
+}
+
+/* One try. 1: found, 0: nothing covers pos, -1: the tree changed meanwhile (L3). */
+static int find_once(const struct cbd_tree *tree, uint64_t pos, struct cbd_tree_words *w)
+{
+    uint64_t seq = atomic_load_explicit(&tree->seq, memory_order_acquire);
+    const struct cbd_tree_node *leaf = shared_leaf(tree, pos, seq);
+    unsigned count, i;
+    int found = 0;
+
+    if (leaf) {
+        count = CBD_TREE_GET(leaf->count);
+        count = count < CBD_TREE_LEAF_MAX ? count : CBD_TREE_LEAF_MAX;
+        i = cbd_tree_count_le(leaf->leaf.w0, count, cbd_tree_words_range(pos, CBD_TREE_LEN_MAX));
+        if (i > 0) {
+            w->w0 = CBD_TREE_GET(leaf->leaf.w0[i - 1]);
+            w->w1 = CBD_TREE_GET(leaf->leaf.w1[i - 1]);
+            w->w2 = CBD_TREE_GET(leaf->leaf.w2[i - 1]);
+            found = cbd_tree_words_end(w->w0) > pos;
+        }
+    }
+    if (seq % 2 != 0 || !unchanged(tree, seq))
+        return -1;
+    return found;
+}
+
+bool cbd_tree_find_shared(const struct cbd_tree *tree, uint64_t pos, struct cbd_extent *out)
+{
+    struct cbd_tree_words w;
+    int found = -1;
+
+    if (pos >= CBD_TREE_POS_MAX)
+        return false;
+    for (unsigned tries = 0; tries < SHARED_TRIES && found < 0; tries++)
+        found = find_once(tree, pos, &w);
+    if (found <= 0)
+        return false;
+    cbd_tree_words_unpack(&w, out);
+    return true;
+}
+
+void cbd_tree_prefetch(const struct cbd_tree *tree, uint64_t pos)
+{
+    (void)shared_leaf(tree, pos, atomic_load_explicit(&tree->seq, memory_order_acquire));
+}
+
 /*
  * Cuts the extent at path out of [start, end), which it overlaps, together with those behind it in
  * its leaf that are below `below` and end in the range. Returns where the cut ends. Takes nodes
@@ -123,7 +202,7 @@ static uint64_t cut(struct cbd_tree_pool *pool, struct cbd_tree *tree, struct cb
     old_start = cbd_tree_words_start(old.w0);
     old_end = cbd_tree_words_end(old.w0);
     if (old_start < start) {
-        leaf->leaf.w0[i] = cbd_tree_words_range(old_start, start - old_start);
+        CBD_TREE_SET(leaf->leaf.w0[i], cbd_tree_words_range(old_start, start - old_start));
         if (old_end <= end)
             return old_end;
         cbd_tree_words_cut_front(&old, end - old_start);
@@ -132,8 +211,8 @@ static uint64_t cut(struct cbd_tree_pool *pool, struct cbd_tree *tree, struct cb
     }
     if (old_end > end) {
         cbd_tree_words_cut_front(&old, end - old_start);
-        leaf->leaf.w0[i] = old.w0;
-        leaf->leaf.w2[i] = old.w2;
+        CBD_TREE_SET(leaf->leaf.w0[i], old.w0);
+        CBD_TREE_SET(leaf->leaf.w2[i], old.w2);
         return end;
     }
     while (i + n < leaf->count && leaf->leaf.w1[i + n] < below &&
@@ -202,8 +281,10 @@ static bool insert_fast(struct cbd_tree *tree, const struct cbd_tree_words *e)
     if (i > 0) {
         if (leaf->leaf.w0[i - 1] == e->w0) {
             if (leaf->leaf.w1[i - 1] < e->w1) {
-                leaf->leaf.w1[i - 1] = e->w1;
-                leaf->leaf.w2[i - 1] = e->w2;
+                cbd_tree_change_begin(tree);
+                CBD_TREE_SET(leaf->leaf.w1[i - 1], e->w1);
+                CBD_TREE_SET(leaf->leaf.w2[i - 1], e->w2);
+                cbd_tree_change_end(tree);
             }
             return true;
         }
@@ -215,7 +296,9 @@ static bool insert_fast(struct cbd_tree *tree, const struct cbd_tree_words *e)
     if (i < leaf->count ? cbd_tree_words_start(leaf->leaf.w0[i]) < end
                         : path.upper && *path.upper < end)
         return false;
+    cbd_tree_change_begin(tree);
     cbd_tree_leaf_store(tree, &path, e);
+    cbd_tree_change_end(tree);
     return true;
 }
 
@@ -228,8 +311,10 @@ static int insert_words(struct cbd_tree_pool *pool, struct cbd_tree *tree,
 
     if (insert_fast(tree, e))
         return 0;
+    cbd_tree_change_begin(tree);
     while (pos < end && !error)
         error = insert_run(pool, tree, e, &pos);
+    cbd_tree_change_end(tree);
     return error;
 }
 
@@ -285,7 +370,9 @@ int cbd_tree_remove_below(struct cbd_tree_pool *pool, struct cbd_tree *tree, uin
             if (error)
                 return error;
         }
+        cbd_tree_change_begin(tree);
         at = cut(pool, tree, &path, start, end, below);
+        cbd_tree_change_end(tree);
     }
     return 0;
 }

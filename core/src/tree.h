@@ -7,11 +7,13 @@
  * same records give the same tree in whatever order they are inserted, which is what recovery
  * needs; and a fill that was overtaken by a write loses to it.
  *
- * Not thread safe: the owner holds the lock of the tree. Memory comes from a node pool.
+ * The owner holds the lock of the tree, but for cbd_tree_find_shared and cbd_tree_prefetch. Memory
+ * comes from a node pool.
  */
 #ifndef CBD_TREE_H
 #define CBD_TREE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -51,8 +53,9 @@ struct cbd_tree_pool {
 };
 
 struct cbd_tree {
-    struct cbd_tree_node *root; /* NULL: empty */
-    uint32_t height;            /* levels; 0: empty */
+    _Atomic(struct cbd_tree_node *) root; /* NULL: empty */
+    _Atomic(uint64_t) seq;                /* odd while nodes change; never goes back */
+    uint32_t height;                      /* levels; 0: empty */
     uint64_t extents;
     uint64_t nodes;
 };
@@ -93,6 +96,16 @@ int cbd_tree_insert(struct cbd_tree_pool *pool, struct cbd_tree *tree,
 
 /* The extent that covers pos, or else the first one after it, whole. False: none; out unchanged. */
 bool cbd_tree_find(const struct cbd_tree *tree, uint64_t pos, struct cbd_extent *out);
+
+/*
+ * The same without the lock, while its holder may change the tree. True: *out covers pos, and stood
+ * in the tree at one moment of this call. False, *out unchanged: nothing covers pos, or the tree
+ * changed too often: ask again with the lock. The pool must outlive the call.
+ */
+bool cbd_tree_find_shared(const struct cbd_tree *tree, uint64_t pos, struct cbd_extent *out);
+
+/* Asks for the memory that an insert at pos will touch. Without the lock; changes nothing. */
+void cbd_tree_prefetch(const struct cbd_tree *tree, uint64_t pos);
 
 /*
  * Removes from [start, start+len) everything of order below `below`; an extent that sticks out is

@@ -10,15 +10,41 @@
 #include "tree_node.h"
 
 #include <assert.h>
-#include <string.h>
+
+/* memmove() of whole words (L1). */
+static void words_move(_Atomic(uint64_t) *dst, const _Atomic(uint64_t) *src, unsigned n)
+{
+    if (dst <= src)
+        for (unsigned i = 0; i < n; i++)
+            CBD_TREE_SET(dst[i], CBD_TREE_GET(src[i]));
+    else
+        for (unsigned i = n; i-- > 0;)
+            CBD_TREE_SET(dst[i], CBD_TREE_GET(src[i]));
+}
+
+static void children_move(_Atomic(struct cbd_tree_node *) *dst,
+                          const _Atomic(struct cbd_tree_node *) *src, unsigned n)
+{
+    if (dst <= src)
+        for (unsigned i = 0; i < n; i++)
+            CBD_TREE_SET(dst[i], CBD_TREE_GET(src[i]));
+    else
+        for (unsigned i = n; i-- > 0;)
+            CBD_TREE_SET(dst[i], CBD_TREE_GET(src[i]));
+}
+
+static void set_count(struct cbd_tree_node *node, unsigned count)
+{
+    CBD_TREE_SET(node->count, (uint16_t)count);
+}
 
 /* Moves n extents between places of leaves (or of one leaf). */
 static void leaf_move(struct cbd_tree_node *dst, unsigned to, const struct cbd_tree_node *src,
                       unsigned from, unsigned n)
 {
-    memmove(&dst->leaf.w0[to], &src->leaf.w0[from], n * sizeof(uint64_t));
-    memmove(&dst->leaf.w1[to], &src->leaf.w1[from], n * sizeof(uint64_t));
-    memmove(&dst->leaf.w2[to], &src->leaf.w2[from], n * sizeof(uint64_t));
+    words_move(&dst->leaf.w0[to], &src->leaf.w0[from], n);
+    words_move(&dst->leaf.w1[to], &src->leaf.w1[from], n);
+    words_move(&dst->leaf.w2[to], &src->leaf.w2[from], n);
 }
 
 static uint64_t leaf_first(const struct cbd_tree_node *leaf)
@@ -34,14 +60,14 @@ void cbd_tree_leaf_store(struct cbd_tree *tree, struct cbd_tree_path *path,
 
     assert(leaf->count < CBD_TREE_LEAF_MAX);
     leaf_move(leaf, i + 1, leaf, i, leaf->count - i);
-    leaf->leaf.w0[i] = w->w0;
-    leaf->leaf.w1[i] = w->w1;
-    leaf->leaf.w2[i] = w->w2;
-    leaf->count++;
+    CBD_TREE_SET(leaf->leaf.w0[i], w->w0);
+    CBD_TREE_SET(leaf->leaf.w1[i], w->w1);
+    CBD_TREE_SET(leaf->leaf.w2[i], w->w2);
+    set_count(leaf, leaf->count + 1u);
     tree->extents++;
     /* The range was free, so the neighbour starts at or after the end of w (T3). */
     if (path->upper && *path->upper < cbd_tree_words_end(w->w0))
-        *path->upper = cbd_tree_words_end(w->w0);
+        CBD_TREE_SET(*path->upper, cbd_tree_words_end(w->w0));
 }
 
 /* Inserts child with the separator before it at place i > 0 of a node with room. */
@@ -49,13 +75,11 @@ static void inner_store(struct cbd_tree_node *node, unsigned i, uint64_t key,
                         struct cbd_tree_node *child)
 {
     assert(i > 0 && i <= node->count && node->count < CBD_TREE_INNER_MAX);
-    memmove(&node->inner.child[i + 1], &node->inner.child[i],
-            (node->count - i) * sizeof(node->inner.child[0]));
-    memmove(&node->inner.key[i], &node->inner.key[i - 1],
-            (node->count - i) * sizeof(node->inner.key[0]));
-    node->inner.child[i] = child;
-    node->inner.key[i - 1] = key;
-    node->count++;
+    children_move(&node->inner.child[i + 1], &node->inner.child[i], node->count - i);
+    words_move(&node->inner.key[i], &node->inner.key[i - 1], node->count - i);
+    CBD_TREE_SET(node->inner.child[i], child);
+    CBD_TREE_SET(node->inner.key[i - 1], key);
+    set_count(node, node->count + 1u);
 }
 
 /*
@@ -71,17 +95,15 @@ static struct cbd_tree_node *inner_split(struct cbd_tree_pool *pool, struct cbd_
     uint64_t child_key = *key;
 
     if (i == CBD_TREE_INNER_MAX) {
-        right->inner.child[0] = child;
-        right->count = 1;
+        CBD_TREE_SET(right->inner.child[0], child);
+        set_count(right, 1);
         return right;
     }
     *key = node->inner.key[half - 1];
-    memcpy(right->inner.child, &node->inner.child[half],
-           (CBD_TREE_INNER_MAX - half) * sizeof(node->inner.child[0]));
-    memcpy(right->inner.key, &node->inner.key[half],
-           (CBD_TREE_INNER_MAX - half - 1) * sizeof(node->inner.key[0]));
-    right->count = (uint16_t)(CBD_TREE_INNER_MAX - half);
-    node->count = (uint16_t)half;
+    children_move(right->inner.child, &node->inner.child[half], CBD_TREE_INNER_MAX - half);
+    words_move(right->inner.key, &node->inner.key[half], CBD_TREE_INNER_MAX - half - 1);
+    set_count(right, CBD_TREE_INNER_MAX - half);
+    set_count(node, half);
     if (i <= half)
         inner_store(node, i, child_key, child);
     else
@@ -107,10 +129,10 @@ static void add_child(struct cbd_tree_pool *pool, struct cbd_tree *tree,
     }
     assert(tree->height < CBD_TREE_HEIGHT_MAX);
     root = cbd_tree_pool_take(pool, tree, tree->height);
-    root->inner.child[0] = tree->root;
-    root->count = 1;
+    CBD_TREE_SET(root->inner.child[0], tree->root);
+    set_count(root, 1);
     inner_store(root, 1, key, child);
-    tree->root = root;
+    CBD_TREE_SET(tree->root, root);
     tree->height++;
 }
 
@@ -126,8 +148,8 @@ static void leaf_split(struct cbd_tree_pool *pool, struct cbd_tree *tree,
         const unsigned half = CBD_TREE_LEAF_MAX / 2;
 
         leaf_move(right, 0, leaf, half, leaf->count - half);
-        right->count = (uint16_t)(leaf->count - half);
-        leaf->count = (uint16_t)half;
+        set_count(right, leaf->count - half);
+        set_count(leaf, half);
         key = leaf_first(right);
     }
     add_child(pool, tree, path, key, right);
@@ -158,10 +180,10 @@ static void make_room(struct cbd_tree_pool *pool, struct cbd_tree *tree,
 
         if (n > 0) {
             leaf_move(left, left->count, leaf, 0, n);
-            left->count = (uint16_t)(left->count + n);
+            set_count(left, left->count + n);
             leaf_move(leaf, 0, leaf, n, leaf->count - n);
-            leaf->count = (uint16_t)(leaf->count - n);
-            parent->inner.key[at - 1] = leaf_first(leaf);
+            set_count(leaf, leaf->count - n);
+            CBD_TREE_SET(parent->inner.key[at - 1], leaf_first(leaf));
             return;
         }
     }
@@ -171,15 +193,15 @@ static void make_room(struct cbd_tree_pool *pool, struct cbd_tree *tree,
 
         if (path->idx[0] == leaf->count && right->count < CBD_TREE_LEAF_MAX) {
             /* Behind the last extent: it may as well be the first one of the neighbour. */
-            parent->inner.key[at] = start;
+            CBD_TREE_SET(parent->inner.key[at], start);
             return;
         }
         if (n > 0) {
             leaf_move(right, n, right, 0, right->count);
             leaf_move(right, 0, leaf, leaf->count - n, n);
-            right->count = (uint16_t)(right->count + n);
-            leaf->count = (uint16_t)(leaf->count - n);
-            parent->inner.key[at] = leaf_first(right);
+            set_count(right, right->count + n);
+            set_count(leaf, leaf->count - n);
+            CBD_TREE_SET(parent->inner.key[at], leaf_first(right));
             return;
         }
     }
@@ -193,7 +215,7 @@ void cbd_tree_edit_put(struct cbd_tree_pool *pool, struct cbd_tree *tree,
     struct cbd_tree_path path;
 
     if (!tree->root) {
-        tree->root = cbd_tree_pool_take(pool, tree, 0);
+        CBD_TREE_SET(tree->root, cbd_tree_pool_take(pool, tree, 0));
         tree->height = 1;
     }
     cbd_tree_path_descend(tree, start, &path);
@@ -210,12 +232,10 @@ static void inner_drop(struct cbd_tree_node *node, unsigned i)
     unsigned key = i > 0 ? i - 1 : 0;
 
     assert(i < node->count);
-    memmove(&node->inner.child[i], &node->inner.child[i + 1],
-            (node->count - i - 1) * sizeof(node->inner.child[0]));
+    children_move(&node->inner.child[i], &node->inner.child[i + 1], node->count - i - 1);
     if (node->count > 1)
-        memmove(&node->inner.key[key], &node->inner.key[key + 1],
-                (node->count - key - 2) * sizeof(node->inner.key[0]));
-    node->count--;
+        words_move(&node->inner.key[key], &node->inner.key[key + 1], node->count - key - 2);
+    set_count(node, node->count - 1u);
 }
 
 /* Merges children i and i+1 when both fit into one with some places free. */
@@ -231,13 +251,11 @@ static bool merge_children(struct cbd_tree_pool *pool, struct cbd_tree *tree,
     if (left->level == 0) {
         leaf_move(left, left->count, right, 0, right->count);
     } else {
-        left->inner.key[left->count - 1] = parent->inner.key[i];
-        memcpy(&left->inner.key[left->count], right->inner.key,
-               (right->count - 1u) * sizeof(right->inner.key[0]));
-        memcpy(&left->inner.child[left->count], right->inner.child,
-               right->count * sizeof(right->inner.child[0]));
+        CBD_TREE_SET(left->inner.key[left->count - 1], parent->inner.key[i]);
+        words_move(&left->inner.key[left->count], right->inner.key, right->count - 1u);
+        children_move(&left->inner.child[left->count], right->inner.child, right->count);
     }
-    left->count = (uint16_t)(left->count + right->count);
+    set_count(left, left->count + right->count);
     inner_drop(parent, i + 1);
     cbd_tree_pool_give(pool, tree, right);
     return true;
@@ -276,7 +294,7 @@ void cbd_tree_edit_remove(struct cbd_tree_pool *pool, struct cbd_tree *tree,
 
     assert(n > 0 && i + n <= leaf->count);
     leaf_move(leaf, i, leaf, i + n, leaf->count - i - n);
-    leaf->count = (uint16_t)(leaf->count - n);
+    set_count(leaf, leaf->count - n);
     tree->extents -= n;
 
     while (level < tree->height && shrink_child(pool, tree, path->node[level], path->idx[level]))
@@ -284,13 +302,13 @@ void cbd_tree_edit_remove(struct cbd_tree_pool *pool, struct cbd_tree *tree,
     while (tree->height > 1 && tree->root->count == 1) {
         struct cbd_tree_node *root = tree->root;
 
-        tree->root = root->inner.child[0];
+        CBD_TREE_SET(tree->root, CBD_TREE_GET(root->inner.child[0]));
         tree->height--;
         cbd_tree_pool_give(pool, tree, root);
     }
     if (tree->root->count == 0) {
         cbd_tree_pool_give(pool, tree, tree->root);
-        tree->root = NULL;
+        CBD_TREE_SET(tree->root, NULL);
         tree->height = 0;
     }
 }

@@ -69,7 +69,7 @@ static int pool_grow(struct cbd_tree_pool *pool)
     pool->chunks = chunk;
     /* Backwards, so that nodes are handed out by ascending address. */
     for (unsigned i = CBD_TREE_CHUNK_NODES; i-- > 0;) {
-        chunk->nodes[i].next_free = pool->free_nodes;
+        CBD_TREE_SET(chunk->nodes[i].next_free, pool->free_nodes);
         pool->free_nodes = &chunk->nodes[i];
     }
     pool->free_count += CBD_TREE_CHUNK_NODES;
@@ -97,16 +97,15 @@ struct cbd_tree_node *cbd_tree_pool_take(struct cbd_tree_pool *pool, struct cbd_
     pool->free_nodes = node->next_free;
     pool->free_count--;
     tree->nodes++;
-    node->level = (uint16_t)level;
-    node->count = 0;
-    node->reserved = 0;
+    CBD_TREE_SET(node->level, (uint16_t)level);
+    CBD_TREE_SET(node->count, 0);
     return node;
 }
 
 void cbd_tree_pool_give(struct cbd_tree_pool *pool, struct cbd_tree *tree,
                         struct cbd_tree_node *node)
 {
-    node->next_free = pool->free_nodes;
+    CBD_TREE_SET(node->next_free, pool->free_nodes);
     pool->free_nodes = node;
     pool->free_count++;
     tree->nodes--;

@@ -11,12 +11,25 @@
  *       only leaf that can cover a position. A separator need not be the start of an extent.
  *   T4  tree->extents and tree->nodes are exact.
  *
+ * Readers without the lock (cbd_tree_find_shared) see a tree that changes under them. What they
+ * rely on:
+ *   L1  Nodes are only changed between cbd_tree_change_begin and cbd_tree_change_end, which make
+ *       tree->seq odd and even again. Every store into a node is a release store and every load an
+ *       acquire load of one word: who has seen anything of a change sees its odd count too.
+ *   L2  Memory of nodes stays memory of nodes until the pool is destroyed, and nothing is read
+ *       through a pointer before the count is found unchanged after the load of the pointer. So a
+ *       reader never leaves the pool, and never takes an extent for a pointer.
+ *   L3  What a reader returns was read between two equal even counts: it stood in the tree, all of
+ *       it, at one moment of the call.
+ *
  * Fill: a full leaf hands extents to a neighbour before it is split; an append splits off an empty
  * right leaf, so that ascending inserts leave full ones. After a removal, neighbours under one
  * parent are merged when the result keeps CBD_TREE_SLACK places free.
  */
 #ifndef CBD_TREE_NODE_H
 #define CBD_TREE_NODE_H
+
+#include <stdatomic.h>
 
 #include "tree.h"
 
@@ -47,22 +60,26 @@ struct cbd_tree_words {
 };
 
 struct cbd_tree_node {
-    _Alignas(64) uint16_t level; /* 0: leaf */
-    uint16_t count;              /* leaf: extents; inner: children */
+    _Alignas(64) _Atomic(uint16_t) level; /* 0: leaf */
+    _Atomic(uint16_t) count;              /* leaf: extents; inner: children */
     uint32_t reserved;
     union {
         struct {
-            uint64_t w0[CBD_TREE_LEAF_MAX];
-            uint64_t w1[CBD_TREE_LEAF_MAX];
-            uint64_t w2[CBD_TREE_LEAF_MAX];
+            _Atomic(uint64_t) w0[CBD_TREE_LEAF_MAX];
+            _Atomic(uint64_t) w1[CBD_TREE_LEAF_MAX];
+            _Atomic(uint64_t) w2[CBD_TREE_LEAF_MAX];
         } leaf;
         struct {
-            uint64_t key[CBD_TREE_INNER_MAX - 1]; /* key[i] separates child[i] and child[i+1] */
-            struct cbd_tree_node *child[CBD_TREE_INNER_MAX];
+            _Atomic(uint64_t) key[CBD_TREE_INNER_MAX - 1]; /* key[i]: between child[i] and [i+1] */
+            _Atomic(struct cbd_tree_node *) child[CBD_TREE_INNER_MAX];
         } inner;
-        struct cbd_tree_node *next_free; /* while in the pool */
+        _Atomic(struct cbd_tree_node *) next_free; /* while in the pool */
     };
 };
+
+/* L1. A plain store to an atomic field would be right too, and as dear as a fence. */
+#define CBD_TREE_GET(field) atomic_load_explicit(&(field), memory_order_acquire)
+#define CBD_TREE_SET(field, value) atomic_store_explicit(&(field), (value), memory_order_release)
 
 _Static_assert(sizeof(struct cbd_tree_node) == CBD_TREE_NODE_BYTES, "node");
 
@@ -70,7 +87,7 @@ _Static_assert(sizeof(struct cbd_tree_node) == CBD_TREE_NODE_BYTES, "node");
 struct cbd_tree_path {
     struct cbd_tree_node *node[CBD_TREE_HEIGHT_MAX]; /* by level, so node[0] is the leaf */
     unsigned idx[CBD_TREE_HEIGHT_MAX];               /* child taken; in the leaf a place */
-    uint64_t *upper; /* separator at the right end of the leaf; NULL: nothing to the right */
+    _Atomic(uint64_t) *upper; /* separator at the right end of the leaf; NULL: nothing behind */
 };
 
 static inline uint64_t cbd_tree_words_start(uint64_t w0)
@@ -94,19 +111,21 @@ void cbd_tree_words_unpack(const struct cbd_tree_words *w, struct cbd_extent *ou
 /* Removes the first n sectors; the extent is longer than that. */
 void cbd_tree_words_cut_front(struct cbd_tree_words *w, uint64_t n);
 
-/* How many of the n ascending values are <= key. No unpredictable branch. */
-static inline unsigned cbd_tree_count_le(const uint64_t *values, unsigned n, uint64_t key)
+/*
+ * How many of the n < 32 ascending values are <= key. No branch depends on the values. Never looks
+ * behind 31 values, whatever n is.
+ */
+static inline unsigned cbd_tree_count_le(const _Atomic(uint64_t) *values, unsigned n, uint64_t key)
 {
     unsigned base = 0;
 
-    while (n > 1) {
-        unsigned half = n / 2;
+    if (n == 0)
+        return 0;
+    for (unsigned step = 16; step > 0; step /= 2) {
+        unsigned at = base + step < n ? base + step : n;
 
-        base += half * (unsigned)(values[base + half - 1] <= key);
-        n -= half;
+        base = CBD_TREE_GET(values[at - 1]) <= key ? at : base;
     }
-    if (n == 1)
-        base += (unsigned)(values[base] <= key);
     return base;
 }
 
@@ -133,6 +152,21 @@ static inline void cbd_tree_node_prefetch(const struct cbd_tree_node *node)
 
     for (unsigned i = 0; i < CBD_TREE_NODE_BYTES; i += 64)
         __builtin_prefetch(p + i);
+}
+
+/* L1: around everything that stores into nodes. The lock of the tree is held. */
+static inline void cbd_tree_change_begin(struct cbd_tree *tree)
+{
+    uint64_t seq = atomic_load_explicit(&tree->seq, memory_order_relaxed);
+
+    atomic_store_explicit(&tree->seq, seq + 1, memory_order_relaxed);
+}
+
+static inline void cbd_tree_change_end(struct cbd_tree *tree)
+{
+    uint64_t seq = atomic_load_explicit(&tree->seq, memory_order_relaxed);
+
+    atomic_store_explicit(&tree->seq, seq + 1, memory_order_release);
 }
 
 /* Takes a node; there must be one. */
