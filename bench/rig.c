@@ -94,8 +94,8 @@ void bench_rig_open(struct bench_rig *rig, const struct bench_options *options)
     if (setenv("PMEM2_FORCE_GRANULARITY", "CACHE_LINE", 1) != 0)
         bench_must(CBD_E_SYSTEM, "PMEM2_FORCE_GRANULARITY");
     must_shim(cbd_shim_env_open(print_report, NULL, &rig->env, &err), &err);
-    must_shim(cbd_shim_pmem_open(options->path, CBD_SHIM_PMEM_CREATE, options->size_bytes, &rig->pm,
-                                 &err),
+    must_shim(cbd_shim_pmem_open(options->path, CBD_SHIM_PMEM_CREATE | CBD_SHIM_PMEM_GUARD_SIGBUS,
+                                 options->size_bytes, &rig->pm, &err),
               &err);
     unlink(options->path); /* nothing is left behind, whatever ends the program */
     divide(rig, options);

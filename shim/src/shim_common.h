@@ -19,6 +19,16 @@
         }                                                                                          \
     } while (0)
 
+/* A sanitizer follows each access and each allocation. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SHIM_CHECKED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ||                         \
+    __has_feature(memory_sanitizer)
+#define SHIM_CHECKED 1
+#endif
+#endif
+
 enum shim_file_kind {
     SHIM_FILE_REGULAR = 1 << 0,
     SHIM_FILE_BLOCK = 1 << 1,
