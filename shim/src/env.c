@@ -8,9 +8,9 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "arena.h"
 #include "shim_common.h"
 
-#define ALLOC_ALIGN_BYTES 64u
 #define NS_PER_S UINT64_C(1000000000)
 
 struct shim_env {
@@ -18,6 +18,7 @@ struct shim_env {
     /* immutable after open */
     void (*report)(void *arg, const struct cbd_report *report);
     void *arg;
+    struct shim_arena *arena;
     /* held while report() runs */
     pthread_mutex_t report_lock;
     /* protected by wait_lock */
@@ -33,20 +34,12 @@ static struct shim_env *impl(struct cbd_env *env)
 
 static void *env_alloc(struct cbd_env *env, size_t len_bytes)
 {
-    void *p;
-
-    (void)env;
-    /* Nothing at all still gets an address of its own, so that NULL always means failure. */
-    if (posix_memalign(&p, ALLOC_ALIGN_BYTES, len_bytes == 0 ? 1 : len_bytes) != 0)
-        return NULL;
-    return p;
+    return shim_arena_alloc(impl(env)->arena, len_bytes);
 }
 
 static void env_free(struct cbd_env *env, void *p, size_t len_bytes)
 {
-    (void)env;
-    (void)len_bytes;
-    free(p);
+    shim_arena_free(impl(env)->arena, p, len_bytes);
 }
 
 static uint64_t env_now_ns(struct cbd_env *env)
@@ -171,7 +164,13 @@ int cbd_shim_env_open(void (*report)(void *arg, const struct cbd_report *report)
     e->env.ops = &env_ops;
     e->report = report;
     e->arg = arg;
+    e->arena = shim_arena_open();
+    if (e->arena == NULL) {
+        free(e);
+        return shim_fail(err, CBD_E_NOMEM, ENOMEM, "environment", "no memory");
+    }
     if (monotonic_cond_init(&e->woken) != 0) {
+        shim_arena_close(e->arena);
         free(e);
         return shim_fail(err, CBD_E_SYSTEM, 0, "environment", "no condition variable");
     }
@@ -192,5 +191,6 @@ void cbd_shim_env_close(struct cbd_env *env)
     pthread_cond_destroy(&e->woken);
     pthread_mutex_destroy(&e->wait_lock);
     pthread_mutex_destroy(&e->report_lock);
+    shim_arena_close(e->arena);
     free(e);
 }
