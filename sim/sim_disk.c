@@ -354,6 +354,12 @@ void sim_disk_crash(struct sim_disk *disk, const struct sim_crash *crash)
     sim_marks_drop_pend(&disk->marks);
 }
 
+void sim_disk_lose_power(struct sim_disk *disk, struct sim_pend_view *view)
+{
+    absorb_queue(disk, true);
+    *view = (struct sim_pend_view){view_load, view_store, disk, false};
+}
+
 void sim_disk_kill(struct sim_disk *disk)
 {
     absorb_queue(disk, false);

@@ -115,6 +115,12 @@ void sim_disk_complete(struct sim_disk *disk, size_t k);
  */
 void sim_disk_crash(struct sim_disk *disk, const struct sim_crash *crash);
 
+/*
+ * The first half of a power cut: the requests in flight are pending like what is in the volatile
+ * cache, and forgotten. *view: the newest versions, for sim_lazy_mem_add().
+ */
+void sim_disk_lose_power(struct sim_disk *disk, struct sim_pend_view *view);
+
 /* As sim_pmem_pending_units() and sim_pmem_crash_bits(). Units: sectors not durable. */
 size_t sim_disk_pending_units(struct sim_disk *disk, uint64_t *choices, size_t cap);
 void sim_disk_crash_bits(struct sim_disk *disk, const uint64_t *choice_per_unit);

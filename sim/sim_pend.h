@@ -156,4 +156,17 @@ size_t sim_pend_list(const struct sim_pend *p, bool snapshot, struct sim_pend_un
 void sim_pend_crash_choices(const struct sim_pend *p, const struct sim_pend_view *view,
                             const uint64_t *choice_per_unit);
 
+/* Most units that one group has. */
+#define SIM_PEND_GROUP_UNITS (1 + SIM_PEND_WORDS)
+
+/* The units of one group, as sim_pend_units() counts them; returns how many. */
+unsigned sim_pend_group_units(const struct sim_pend *p, uint32_t group, bool snapshot,
+                              uint64_t choices[SIM_PEND_GROUP_UNITS]);
+
+/* One group alone: every choice given; or its operations below `op_end` survive. */
+void sim_pend_group_crash(const struct sim_pend *p, uint32_t group,
+                          const struct sim_pend_view *view, const uint64_t *choice_per_unit);
+void sim_pend_group_prefix(const struct sim_pend *p, uint32_t group,
+                           const struct sim_pend_view *view, uint64_t op_end);
+
 #endif

@@ -208,26 +208,59 @@ static void apply_snapshot(const struct sim_pend *p, uint32_t g, const struct si
     }
 }
 
+static void crash_group(const struct sim_pend *p, uint32_t g, const struct sim_pend_view *view,
+                        struct picker *pick)
+{
+    /* One draw for a page, not a sector, where a group is a sector. */
+    uint64_t area = view->snapshot ? p->groups[g].key >> 3 : p->groups[g].key;
+    uint64_t choice[UNITS_MAX] = {0};
+
+    if (pick->by_op) {
+        choice[SIM_PEND_WORDS] = UINT64_MAX;
+    } else {
+        struct group_units u;
+        list_units(p, g, view->snapshot, &u);
+        for (unsigned i = 0; i < u.count; i++)
+            choice[u.word[i]] = pick_unit(pick, area, u.max[i]);
+    }
+    if (view->snapshot)
+        apply_snapshot(p, g, view, pick, choice[SIM_PEND_WORDS]);
+    else
+        apply_words(p, g, view, pick, choice);
+}
+
 static void crash_groups(const struct sim_pend *p, const struct sim_pend_view *view,
                          struct picker *pick)
 {
-    for (uint32_t g = p->group_first; g != SIM_PEND_NIL; g = p->groups[g].next) {
-        /* One draw for a page, not a sector, where a group is a sector. */
-        uint64_t area = view->snapshot ? p->groups[g].key >> 3 : p->groups[g].key;
-        uint64_t choice[UNITS_MAX] = {0};
-        if (pick->by_op) {
-            choice[SIM_PEND_WORDS] = UINT64_MAX;
-        } else {
-            struct group_units u;
-            list_units(p, g, view->snapshot, &u);
-            for (unsigned i = 0; i < u.count; i++)
-                choice[u.word[i]] = pick_unit(pick, area, u.max[i]);
-        }
-        if (view->snapshot)
-            apply_snapshot(p, g, view, pick, choice[SIM_PEND_WORDS]);
-        else
-            apply_words(p, g, view, pick, choice);
-    }
+    for (uint32_t g = p->group_first; g != SIM_PEND_NIL; g = p->groups[g].next)
+        crash_group(p, g, view, pick);
+}
+
+unsigned sim_pend_group_units(const struct sim_pend *p, uint32_t group, bool snapshot,
+                              uint64_t choices[SIM_PEND_GROUP_UNITS])
+{
+    struct group_units u;
+
+    list_units(p, group, snapshot, &u);
+    for (unsigned i = 0; i < u.count; i++)
+        choices[i] = u.max[i] + 1;
+    return u.count;
+}
+
+void sim_pend_group_crash(const struct sim_pend *p, uint32_t group,
+                          const struct sim_pend_view *view, const uint64_t *choice_per_unit)
+{
+    struct picker pick = {.given = choice_per_unit, .kind = SIM_CRASH_NONE};
+
+    crash_group(p, group, view, &pick);
+}
+
+void sim_pend_group_prefix(const struct sim_pend *p, uint32_t group,
+                           const struct sim_pend_view *view, uint64_t op_end)
+{
+    struct picker pick = {.kind = SIM_CRASH_PREFIX, .by_op = true, .op_end = op_end};
+
+    crash_group(p, group, view, &pick);
 }
 
 static int compare_u64(const void *a, const void *b)

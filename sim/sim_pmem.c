@@ -128,6 +128,8 @@ static void put(struct sim_pmem *pm, uint64_t off, const uint8_t *src, uint8_t v
 {
     if (pm->model == SIM_PAGE && (flags & SIM_PEND_NT) && len_bytes > 0)
         mark_pages(pm, off, len_bytes);
+    if (pm->access != NULL && len_bytes > 0)
+        pm->access(pm->access_arg, off, len_bytes);
     while (len_bytes > 0) {
         uint64_t line = off / CBD_LINE_BYTES;
         unsigned from = (unsigned)(off % CBD_LINE_BYTES);
@@ -273,6 +275,8 @@ static int op_read(struct cbd_pmem *base, uint64_t off, void *dst, size_t len_by
         return 0;
     if (sim_ranges_hit(&pm->poison, off, off + len_bytes))
         return CBD_E_MEDIA;
+    if (pm->access != NULL)
+        pm->access(pm->access_arg, off, len_bytes);
     memcpy(dst, pm->buf + off, len_bytes);
     return 0;
 }
@@ -333,14 +337,14 @@ static void view_store(void *arg, uint64_t line, const uint64_t words[SIM_PEND_W
     memcpy(pm->buf + line * CBD_LINE_BYTES, words, CBD_LINE_BYTES);
 }
 
-static struct sim_pend_view view_of(struct sim_pmem *pm)
+struct sim_pend_view sim_pmem_view(struct sim_pmem *pm)
 {
     return (struct sim_pend_view){view_load, view_store, pm, pm->model == SIM_PAGE};
 }
 
 void sim_pmem_crash(struct sim_pmem *pm, const struct sim_crash *crash)
 {
-    struct sim_pend_view view = view_of(pm);
+    struct sim_pend_view view = sim_pmem_view(pm);
     sim_pend_crash(&pm->marks.pend, &view, crash);
     sim_marks_drop_pend(&pm->marks);
 }
@@ -357,7 +361,7 @@ size_t sim_pmem_pending_list(const struct sim_pmem *pm, struct sim_pend_unit *un
 
 void sim_pmem_crash_bits(struct sim_pmem *pm, const uint64_t *choice_per_unit)
 {
-    struct sim_pend_view view = view_of(pm);
+    struct sim_pend_view view = sim_pmem_view(pm);
     sim_pend_crash_choices(&pm->marks.pend, &view, choice_per_unit);
     sim_marks_drop_pend(&pm->marks);
 }
@@ -409,6 +413,17 @@ void sim_pmem_poke(struct sim_pmem *pm, uint64_t off, const void *src, size_t le
         off += piece;
         len_bytes -= piece;
     }
+}
+
+void sim_pmem_decide(struct sim_pmem *pm, uint64_t line, uint8_t mask,
+                     const uint64_t words[SIM_PEND_WORDS])
+{
+    uint8_t *at = pm->buf + line * CBD_LINE_BYTES;
+
+    log_line(pm, line);
+    for (unsigned w = 0; w < SIM_PEND_WORDS; w++)
+        if (mask & (1u << w))
+            memcpy(at + w * CBD_WORD_BYTES, &words[w], CBD_WORD_BYTES);
 }
 
 void sim_pmem_poison(struct sim_pmem *pm, uint64_t off, uint64_t len_bytes)

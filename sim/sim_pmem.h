@@ -70,6 +70,9 @@ struct sim_pmem {
     uint32_t thread;         /* the logical thread that runs, below SIM_PEND_THREADS */
     enum cbd_step drop_step; /* this step's persisting is left out; CBD_STEP_NONE: none */
     uint32_t fail_fences;    /* so many next fences fail with CBD_E_IO and persist nothing */
+    /* Called before these bytes are read or stored to: they may be undecided, see lazy_mem.h. */
+    void (*access)(void *arg, uint64_t off, size_t len_bytes);
+    void *access_arg;
     /* Called before each operation; may longjmp away or mark, crash and roll back. */
     void (*hook)(void *arg, const struct sim_pm_event *ev);
     void *hook_arg;
@@ -121,6 +124,13 @@ void sim_pmem_rollback(struct sim_pmem *pm);
 
 /* Changes the medium itself (bit flips, stale lines): durable at once, no operation is counted. */
 void sim_pmem_poke(struct sim_pmem *pm, uint64_t off, const void *src, size_t len_bytes);
+
+/* The power cut that is being explored left these words of a line so. Not an operation. */
+void sim_pmem_decide(struct sim_pmem *pm, uint64_t line, uint8_t mask,
+                     const uint64_t words[SIM_PEND_WORDS]);
+
+/* The newest values of what is pending, for sim_lazy_mem_add(). */
+struct sim_pend_view sim_pmem_view(struct sim_pmem *pm);
 
 /* read() of any of these bytes gives CBD_E_MEDIA until they are cleared. Loads still work. */
 void sim_pmem_poison(struct sim_pmem *pm, uint64_t off, uint64_t len_bytes);
