@@ -11,27 +11,17 @@
 static bool find_header(const struct cbd_check *k, uint32_t segment, uint32_t payload_end,
                         struct cbd_header *h, uint32_t *payload_off)
 {
-    struct cbd_pmem *pm = k->cache.pm;
-    uint64_t base = cbd_segment_off(&k->cache.super.geo, segment);
-    _Alignas(64) struct cbd_m_header line[CBD_CHECK_LINES_MAX + 1];
+    struct cbd_loaded_header head;
 
-    for (uint32_t n = 0; n <= CBD_CHECK_LINES_MAX; n++) {
-        uint32_t off = payload_end + n * CBD_LINE_BYTES;
-        uint64_t addr;
-        uint32_t len;
-
-        if (off + CBD_LINE_BYTES > k->cache.super.geo.segment_bytes ||
-            pm->ops->read(pm, base + off, &line[n], sizeof(line[n])) != 0)
+    for (uint32_t n = 1; n <= CBD_LINES_MAX + 1; n++) {
+        *payload_off = payload_end + n * CBD_LINE_BYTES;
+        if (*payload_off > k->cache.super.geo.segment_bytes)
             return false;
-        addr = cbd_get64(line[n].addr_bytes);
-        len = cbd_get32(line[n].len_bytes);
-        /* A header that calls for more lines than were read here is none. */
-        if (len == 0 || len > CBD_REGION_BYTES || addr > (UINT64_C(1) << 48) ||
-            cbd_header_bytes(addr, len) != (n + 1) * CBD_LINE_BYTES)
+        if (cbd_load_header(&k->cache, segment, *payload_off, &head) != 0 ||
+            cbd_header_bytes(head.h.addr_bytes, head.h.len_bytes) != n * CBD_LINE_BYTES)
             continue;
-        *payload_off = off + CBD_LINE_BYTES;
-        if (cbd_header_decode(&line[n], k->cache.segments[segment].header_seed, *payload_off, h))
-            return true;
+        *h = head.h;
+        return true;
     }
     return false;
 }
@@ -63,20 +53,15 @@ static int report_damaged(struct cbd_check *k, uint32_t segment, uint32_t slot,
 /* Names every slot below scan->records that holds no valid record. */
 int cbd_check_damage(struct cbd_check *k, uint32_t segment, const struct cbd_scan *scan)
 {
-    const struct cbd_segment *seg = &k->cache.segments[segment];
     uint32_t payload_end = 0;
     int stop = 0;
 
     for (uint32_t slot = 0; slot < scan->records && stop == 0; slot++) {
-        struct cbd_pmem *pm = k->cache.pm;
-        struct cbd_m_record m;
         struct cbd_record r;
         struct cbd_header h;
         uint32_t payload_off;
 
-        if (pm->ops->read(pm, cbd_check_slot_off(k, segment, slot), &m, sizeof(m)) == 0 &&
-            cbd_record_decode(&m, seg->record_seed, seg->entry.generation, slot,
-                              &k->cache.super.geo, &r)) {
+        if (cbd_load_record(&k->cache, segment, slot, &r) == 0) {
             if (r.payload_off != 0)
                 payload_end = end_of(r.payload_off, r.len_bytes);
         } else if (find_header(k, segment, payload_end, &h, &payload_off) && h.slot == slot) {

@@ -5,23 +5,12 @@
 #include "check_pass.h"
 #include "crc.h"
 
-struct payload {
-    _Alignas(64) uint8_t bytes[(CBD_CHECK_LINES_MAX + 1) * CBD_LINE_BYTES];
-    const struct cbd_m_header *m; /* the last line of what was read */
-};
-
-/* Whether the header behind the checksum lines in `p` is the one that the record means. */
-static bool agrees(const struct cbd_check *k, const struct payload *p, uint32_t segment,
-                   uint32_t slot, const struct cbd_record *r)
+/* Whether the header is the one that the record means. */
+static bool agrees(const struct cbd_header *h, uint32_t slot, const struct cbd_record *r)
 {
-    struct cbd_header h;
-
-    /* Address and length first: the checksum lines that they call for are those that were read. */
-    if (cbd_get64(p->m->addr_bytes) != r->addr_bytes || cbd_get32(p->m->len_bytes) != r->len_bytes)
-        return false;
-    return cbd_header_decode(p->m, k->cache.segments[segment].header_seed, r->payload_off, &h) &&
-           h.crc == r->header_crc && h.slot == slot && h.type == r->type &&
-           (r->type == CBD_M_RECORD_FILL || h.epoch_floor <= r->epoch);
+    return h->addr_bytes == r->addr_bytes && h->len_bytes == r->len_bytes &&
+           h->crc == r->header_crc && h->slot == slot && h->type == r->type &&
+           (r->type == CBD_M_RECORD_FILL || h->epoch_floor <= r->epoch);
 }
 
 static int report_block(struct cbd_check *k, uint32_t segment, uint32_t slot,
@@ -41,7 +30,7 @@ static int report_block(struct cbd_check *k, uint32_t segment, uint32_t slot,
     return cbd_check_report(k, &f);
 }
 
-static int check_blocks(struct cbd_check *k, const struct payload *p, uint32_t segment,
+static int check_blocks(struct cbd_check *k, const struct cbd_loaded_header *p, uint32_t segment,
                         uint32_t slot, const struct cbd_record *r, bool dirty)
 {
     struct cbd_pmem *pm = k->cache.pm;
@@ -71,17 +60,12 @@ static int check_blocks(struct cbd_check *k, const struct payload *p, uint32_t s
 int cbd_check_header(struct cbd_check *k, uint32_t segment, uint32_t slot,
                      const struct cbd_record *r, bool dirty)
 {
-    struct cbd_pmem *pm = k->cache.pm;
-    uint64_t base = cbd_segment_off(&k->cache.super.geo, segment) + r->payload_off;
-    uint32_t len;
-    struct payload p;
+    struct cbd_loaded_header p;
     struct cbd_check_finding f;
 
     if (r->len_bytes > CBD_REGION_BYTES)
         return 0; /* was reported: such a record crosses a region */
-    len = cbd_header_bytes(r->addr_bytes, (uint32_t)r->len_bytes);
-    p.m = (const struct cbd_m_header *)(const void *)(p.bytes + len) - 1;
-    if (pm->ops->read(pm, base - len, p.bytes, len) == 0 && agrees(k, &p, segment, slot, r)) {
+    if (cbd_load_header(&k->cache, segment, r->payload_off, &p) == 0 && agrees(&p.h, slot, r)) {
         if ((k->options.flags & CBD_CHECK_DATA) == 0 || !cbd_checksums(&k->cache))
             return 0;
         return check_blocks(k, &p, segment, slot, r, dirty);
@@ -90,7 +74,8 @@ int cbd_check_header(struct cbd_check *k, uint32_t segment, uint32_t slot,
     f.segment = segment;
     f.slot = slot;
     f.backend = k->cache.segments[segment].entry.owner - 1u;
-    f.off_bytes = base - sizeof(struct cbd_m_header);
+    f.off_bytes = cbd_segment_off(&k->cache.super.geo, segment) + r->payload_off -
+                  sizeof(struct cbd_m_header);
     f.range_known = true;
     f.dirty = dirty;
     f.addr_bytes = r->addr_bytes;

@@ -73,9 +73,6 @@ int cbd_check_order_add(struct cbd_check *k, uint32_t segment, uint32_t slot,
                         const struct cbd_record *r) CBD_MUST_CHECK;
 int cbd_check_orders(struct cbd_check *k) CBD_MUST_CHECK;
 
-/* Lines before a header, at most: a payload of one region that starts inside a block. */
-#define CBD_CHECK_LINES_MAX 65u
-
 static inline uint64_t cbd_check_slot_off(const struct cbd_check *k, uint32_t segment,
                                           uint32_t slot)
 {

@@ -160,14 +160,8 @@ static int check_record(void *arg, uint32_t slot, const struct cbd_record *r)
 /* The last slot that holds a record at all: slots behind it may be known to be lost. */
 static uint32_t last_record(const struct segment_walk *w, uint32_t slots, struct cbd_record *r)
 {
-    struct cbd_pmem *pm = w->k->cache.pm;
-    const struct cbd_segment *seg = &w->k->cache.segments[w->id];
-    struct cbd_m_record m;
-
     while (slots-- > 0)
-        if (pm->ops->read(pm, cbd_check_slot_off(w->k, w->id, slots), &m, sizeof(m)) == 0 &&
-            cbd_record_decode(&m, seg->record_seed, seg->entry.generation, slots,
-                              &w->k->cache.super.geo, r))
+        if (cbd_load_record(&w->k->cache, w->id, slots, r) == 0)
             return slots;
     return CBD_CHECK_NONE;
 }

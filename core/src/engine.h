@@ -271,13 +271,47 @@ void cbd_index_trees(const struct cbd_backend *b, uint64_t addr, uint64_t len, u
 bool cbd_index_part(struct cbd_backend *b, uint32_t n, uint64_t addr, uint64_t len,
                     struct cbd_index_part *part);
 
-/* payload.c: data checksums */
-int cbd_payload_verify(const struct cbd_cache *c, uint32_t segment, uint32_t payload_off,
-                       uint64_t from, uint64_t len) CBD_MUST_CHECK;
+/* load.c: records and headers from pmem, each copied and then checked */
+#define CBD_LINES_MAX 65u /* checksum lines of a payload of one region that starts inside a block */
+#define CBD_PAGE_RECORDS (CBD_PAGE_BYTES / sizeof(struct cbd_m_record))
+
+struct cbd_loaded_header {
+    _Alignas(64) uint8_t bytes[(CBD_LINES_MAX + 1) * CBD_LINE_BYTES]; /* as on the media */
+    const struct cbd_m_header *m; /* the last of them; valid where decoded */
+    struct cbd_header h;
+};
+
+/* All zero but for the first two. */
+struct cbd_record_reader {
+    const struct cbd_cache *cache;
+    uint32_t segment;
+    uint32_t page;
+    bool tried, whole;
+    _Alignas(64) struct cbd_m_record m[CBD_PAGE_RECORDS];
+};
+
+int cbd_load_record(const struct cbd_cache *c, uint32_t segment, uint32_t slot,
+                    struct cbd_record *record) CBD_MUST_CHECK;
+int cbd_load_next(struct cbd_record_reader *rd, uint32_t slot,
+                  struct cbd_record *record) CBD_MUST_CHECK;
+int cbd_load_header(const struct cbd_cache *c, uint32_t segment, uint32_t payload_off,
+                    struct cbd_loaded_header *out) CBD_MUST_CHECK;
+
+/* payload.c: data, verified on the copy */
+struct cbd_bad {
+    uint64_t skip; /* bytes from the start of what was asked for */
+    uint64_t len;
+};
+
+int cbd_payload_read(const struct cbd_cache *c, uint32_t segment, uint32_t payload_off,
+                     uint64_t addr, uint64_t from, uint64_t len, uint8_t *dst,
+                     struct cbd_bad *bad) CBD_MUST_CHECK;
+int cbd_payload_check(const struct cbd_cache *c, uint32_t segment, uint32_t payload_off,
+                      const struct cbd_loaded_header *head) CBD_MUST_CHECK;
 uint32_t cbd_extent_payload(const struct cbd_cache *c, const struct cbd_extent *e,
                             uint32_t *payload_off);
-int cbd_extent_verify(const struct cbd_cache *c, const struct cbd_extent *e, uint64_t skip_bytes,
-                      uint64_t len) CBD_MUST_CHECK;
+int cbd_extent_read(const struct cbd_cache *c, const struct cbd_extent *e, uint64_t skip_bytes,
+                    uint64_t len, uint8_t *dst, struct cbd_bad *bad) CBD_MUST_CHECK;
 
 /* epoch.c */
 void cbd_epoch_close(struct cbd_backend *b, uint64_t epoch);
@@ -308,15 +342,6 @@ void cbd_writeback_destroy(struct cbd_backend *b);
 int cbd_writeback_step(struct cbd_backend *b) CBD_MUST_CHECK;
 int cbd_reclaim_step(struct cbd_backend *b) CBD_MUST_CHECK;
 int cbd_reclaim_below(struct cbd_backend *b, uint64_t below) CBD_MUST_CHECK;
-
-static inline const struct cbd_m_record *cbd_record_at(const struct cbd_cache *c, uint32_t segment,
-                                                       uint32_t slot)
-{
-    const struct cbd_geometry *geo = &c->super.geo;
-
-    return (const struct cbd_m_record *)(const void *)(c->pm->base + cbd_segment_off(geo, segment) +
-                                                       cbd_slot_off(geo, slot));
-}
 
 static inline bool cbd_checksums(const struct cbd_cache *c)
 {

@@ -89,26 +89,13 @@ static void take(struct check *ck, uint32_t n, const struct cbd_extent *e, uint6
     p->pmem_off = e->loc * CBD_LINE_BYTES + skip;
     p->cached = ck->buf + (size_t)ck->count * 2 * CBD_BLOCK_BYTES;
     p->found = p->cached + CBD_BLOCK_BYTES;
-    if (c->pm->ops->read(c->pm, p->pmem_off, p->cached, len) != 0 ||
-        (cbd_checksums(c) && cbd_extent_verify(c, e, skip, len) != 0))
+    if (cbd_extent_read(c, e, skip, len, p->cached, NULL) != 0)
         return;
     p->io.op = CBD_DISK_READ;
     p->io.off_bytes = addr;
     p->io.len_bytes = len;
     p->io.buf = p->found;
     ck->count++;
-}
-
-static bool read_record(struct cbd_cache *c, uint32_t segment, uint32_t slot,
-                        struct cbd_record *record)
-{
-    const struct cbd_geometry *geo = &c->super.geo;
-    const struct cbd_segment *seg = &c->segments[segment];
-    struct cbd_m_record m;
-
-    return c->pm->ops->read(c->pm, cbd_segment_off(geo, segment) + cbd_slot_off(geo, slot), &m,
-                            sizeof(m)) == 0 &&
-           cbd_record_decode(&m, seg->record_seed, seg->entry.generation, slot, geo, record);
 }
 
 /* The newest records of a stream's open segment, while they are what the index shows. */
@@ -127,7 +114,7 @@ static void take_newest(struct check *ck, const struct cbd_stream *s, uint32_t w
         struct cbd_extent e;
         uint64_t pos;
 
-        if (!read_record(b->cache, s->segment, seg->records - back, &r) ||
+        if (cbd_load_record(b->cache, s->segment, seg->records - back, &r) != 0 ||
             (r.type != CBD_M_RECORD_WRITE && r.type != CBD_M_RECORD_FILL))
             continue;
         pos = cbd_index_local(b, r.addr_bytes);

@@ -76,23 +76,15 @@ static struct run next_run(struct cbd_backend *b, uint64_t addr, uint64_t len)
 bool cbd_extent_clean(struct cbd_backend *b, const struct cbd_extent *e)
 {
     struct cbd_cache *c = b->cache;
-    const struct cbd_geometry *geo = &c->super.geo;
     uint32_t payload_off;
     uint32_t id = cbd_extent_payload(c, e, &payload_off);
-    const struct cbd_segment *seg = &c->segments[id];
-    const struct cbd_m_header *m =
-        (const struct cbd_m_header *)(const void *)(c->pm->base + cbd_segment_off(geo, id) +
-                                                    payload_off) -
-        1;
-    struct cbd_header h;
+    struct cbd_loaded_header head;
     struct cbd_record r;
     uint64_t written;
 
-    if (!cbd_header_decode(m, seg->header_seed, payload_off, &h) ||
-        h.slot >= geo->segment_bytes / sizeof(struct cbd_m_record) ||
-        !cbd_record_decode(cbd_record_at(c, id, h.slot), seg->record_seed, seg->entry.generation,
-                           h.slot, geo, &r) ||
-        r.order != e->order)
+    if (cbd_load_header(c, id, payload_off, &head) != 0 ||
+        head.h.slot >= c->super.geo.segment_bytes / sizeof(struct cbd_m_record) ||
+        cbd_load_record(c, id, head.h.slot, &r) != 0 || r.order != e->order)
         return false;
     cbd_lock_take(c->env, &b->table_lock);
     written = b->state.epoch_written;
@@ -105,6 +97,7 @@ static int copy_hit(struct cbd_backend *b, const struct run *run, uint8_t *buf)
 {
     const struct cbd_cache *c = b->cache;
     uint64_t off = run->extent.loc * CBD_LINE_BYTES + run->skip;
+    struct cbd_bad bad;
     bool clean;
     int error;
 
@@ -112,16 +105,13 @@ static int copy_hit(struct cbd_backend *b, const struct run *run, uint8_t *buf)
         memset(buf, 0, run->len);
         return 0;
     }
-    /* First the read that survives poison: verifying loads from the mapping. */
-    error = c->pm->ops->read(c->pm, off, buf, run->len);
-    if (error == 0 && cbd_checksums(c))
-        error = cbd_extent_verify(c, &run->extent, run->skip, run->len);
+    error = cbd_extent_read(c, &run->extent, run->skip, run->len, buf, &bad);
     if (error == 0)
         return 0;
     clean = cbd_extent_clean(b, &run->extent);
     cbd_report(c->env, clean ? CBD_WARNING : CBD_ERROR, error, "data",
                clean ? "is damaged; read from the disk instead" : "is damaged, and it is dirty",
-               b->id, off, run->addr, run->len);
+               b->id, off + bad.skip, run->addr + bad.skip, bad.len);
     return clean ? CBD_E_AGAIN : error;
 }
 

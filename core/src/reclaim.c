@@ -90,10 +90,8 @@ static int for_each_record(struct walk *w, uint32_t id,
          slot++) {
         struct cbd_record r;
 
-        if (!cbd_record_decode(cbd_record_at(c, id, slot), seg->record_seed, seg->entry.generation,
-                               slot, &c->super.geo, &r))
-            error = CBD_E_CORRUPT;
-        else if (r.type != CBD_M_RECORD_VOID && r.order < w->below)
+        error = cbd_load_record(c, id, slot, &r);
+        if (error == 0 && r.type != CBD_M_RECORD_VOID && r.order < w->below)
             error = visit(w, &r);
     }
     return error;

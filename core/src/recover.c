@@ -114,16 +114,13 @@ static void void_record(struct cbd_cache *c, uint32_t id, uint32_t slot)
 /* V4 */
 static void flush_record(struct cbd_cache *c, uint32_t id, uint32_t slot)
 {
-    const struct cbd_segment *seg = &c->segments[id];
     uint64_t base = cbd_segment_off(&c->super.geo, id);
     struct cbd_record r;
 
     c->pm->ops->flush(c->pm, base + cbd_slot_off(&c->super.geo, slot), sizeof(struct cbd_m_record),
                       CBD_STEP_RECOVER_FLUSH);
-    if (!cbd_record_decode(cbd_record_at(c, id, slot), seg->record_seed, seg->entry.generation,
-                           slot, &c->super.geo, &r) ||
-        r.payload_off == 0)
-        return;
+    if (cbd_load_record(c, id, slot, &r) != 0 || r.payload_off == 0)
+        return; /* the scan has reported it */
     c->pm->ops->flush(c->pm,
                       base + r.payload_off - cbd_header_bytes(r.addr_bytes, (uint32_t)r.len_bytes),
                       cbd_header_bytes(r.addr_bytes, (uint32_t)r.len_bytes) + r.len_bytes,

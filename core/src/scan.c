@@ -21,39 +21,27 @@
 /* More than the records of one page, so that a lost page does not look like the end. */
 #define GAP_SLOTS (2 * CBD_PAGE_BYTES / sizeof(struct cbd_m_record))
 
-static bool read_slot(struct cbd_cache *c, uint32_t id, uint32_t slot, struct cbd_record *record)
-{
-    const struct cbd_segment *seg = &c->segments[id];
-    const struct cbd_geometry *geo = &c->super.geo;
-    struct cbd_m_record m;
-
-    if (c->pm->ops->read(c->pm, cbd_segment_off(geo, id) + cbd_slot_off(geo, slot), &m,
-                         sizeof(m)) != 0)
-        return false;
-    return cbd_record_decode(&m, seg->record_seed, seg->entry.generation, slot, geo, record);
-}
+enum whole { WHOLE, TORN, UNREADABLE };
 
 /* Whether a record's payload is what it says. */
-static bool payload_whole(struct cbd_cache *c, uint32_t id, uint32_t slot,
-                          const struct cbd_record *r)
+static enum whole payload_whole(struct cbd_cache *c, uint32_t id, uint32_t slot,
+                                const struct cbd_record *r)
 {
-    const struct cbd_m_header *m;
-    struct cbd_header h;
+    struct cbd_loaded_header head;
+    int error;
 
     if (r->type != CBD_M_RECORD_WRITE && r->type != CBD_M_RECORD_FILL)
-        return true;
-    m = (const struct cbd_m_header *)(const void *)(c->pm->base +
-                                                    cbd_segment_off(&c->super.geo, id) +
-                                                    r->payload_off) -
-        1;
-    if (!cbd_header_decode(m, c->segments[id].header_seed, r->payload_off, &h))
-        return false;
-    if (h.crc != r->header_crc || h.slot != slot || h.addr_bytes != r->addr_bytes ||
-        h.len_bytes != r->len_bytes || h.type != r->type)
-        return false;
-    if (!cbd_checksums(c))
-        return true;
-    return cbd_payload_verify(c, id, r->payload_off, 0, r->len_bytes) == 0;
+        return WHOLE;
+    error = cbd_load_header(c, id, r->payload_off, &head);
+    if (error == 0 &&
+        (head.h.crc != r->header_crc || head.h.slot != slot || head.h.addr_bytes != r->addr_bytes ||
+         head.h.len_bytes != r->len_bytes || head.h.type != r->type))
+        error = CBD_E_CORRUPT;
+    if (error == 0 && cbd_checksums(c))
+        error = cbd_payload_check(c, id, r->payload_off, &head);
+    if (error == 0)
+        return WHOLE;
+    return error == CBD_E_MEDIA ? UNREADABLE : TORN;
 }
 
 static void note(struct cbd_scan *scan, const struct cbd_record *r)
@@ -73,43 +61,43 @@ static void damaged(struct cbd_scan *scan, uint32_t slot)
         scan->first_damaged = slot;
 }
 
-/* The header of a payload that begins behind `end`: its checksum lines, if any, stand before it. */
+/*
+ * The header of a payload that begins behind `end`: its checksum lines, if any, stand before it.
+ * A line that cannot be read hides at most that header: what the records say still stands.
+ */
 static bool next_header(struct cbd_cache *c, uint32_t id, uint32_t end, uint32_t limit,
-                        struct cbd_header *h, uint32_t *payload_off)
+                        struct cbd_loaded_header *head, uint32_t *payload_off)
 {
     const uint32_t line = CBD_LINE_BYTES;
-    uint32_t lines_max = 1 + CBD_REGION_BYTES / CBD_BLOCK_BYTES / CBD_CRC_LINE_CRCS;
 
-    for (uint32_t n = 1; n <= lines_max + 1 && end + n * line <= limit; n++) {
-        const struct cbd_m_header *m =
-            (const struct cbd_m_header *)(const void *)(c->pm->base +
-                                                        cbd_segment_off(&c->super.geo, id) + end +
-                                                        (n - 1) * line);
-
+    for (uint32_t n = 1; n <= CBD_LINES_MAX + 1 && end + n * line <= limit; n++) {
         *payload_off = end + n * line;
-        if (cbd_header_decode(m, c->segments[id].header_seed, *payload_off, h) &&
-            cbd_header_bytes(h->addr_bytes, h->len_bytes) == n * line)
+        if (cbd_load_header(c, id, *payload_off, head) == 0 &&
+            cbd_header_bytes(head->h.addr_bytes, head->h.len_bytes) == n * line)
             return true;
     }
     return false;
 }
 
-/* Slots that headers prove to have been durable although no record is there. */
-static void find_lost_tail(struct cbd_cache *c, uint32_t id, struct cbd_scan *scan)
+/*
+ * Slots that headers prove to have been durable although no record is there, and those below
+ * `unread`, which nobody can read.
+ */
+static void find_lost_tail(struct cbd_cache *c, uint32_t id, uint32_t unread, struct cbd_scan *scan)
 {
     uint32_t slots_max = c->super.geo.segment_bytes / (uint32_t)sizeof(struct cbd_m_record);
     uint32_t limit = cbd_payload_limit(&c->super.geo, scan->records + 1);
     uint32_t end = scan->payload_end;
     uint32_t next = scan->records;
-    uint32_t proven = next; /* every slot below was durable */
+    uint32_t proven = unread > next ? unread : next; /* every slot below was durable, or may be */
+    struct cbd_loaded_header head;
     uint32_t payload_off;
-    struct cbd_header h;
 
-    while (next_header(c, id, end, limit, &h, &payload_off) && h.slot >= next &&
-           h.slot < slots_max && h.len_bytes <= limit - payload_off) {
-        proven = h.slot;
-        next = h.slot + 1;
-        end = (payload_off + h.len_bytes + CBD_LINE_BYTES - 1) & ~(CBD_LINE_BYTES - 1);
+    while (next_header(c, id, end, limit, &head, &payload_off) && head.h.slot >= next &&
+           head.h.slot < slots_max && head.h.len_bytes <= limit - payload_off) {
+        proven = head.h.slot > proven ? head.h.slot : proven;
+        next = head.h.slot + 1;
+        end = (payload_off + head.h.len_bytes + CBD_LINE_BYTES - 1) & ~(CBD_LINE_BYTES - 1);
     }
     for (uint32_t slot = scan->records; slot < proven; slot++)
         damaged(scan, slot);
@@ -119,23 +107,32 @@ static void find_lost_tail(struct cbd_cache *c, uint32_t id, struct cbd_scan *sc
 /*
  * Visits every record of the segment in order of slot. scan->suspect: the last one is unfinished
  * and was not visited. What visit returns, if not 0, ends the scan and is returned.
+ *
+ * A slot that cannot be read is damaged, where a record may have been: below a valid one, and in
+ * one run with the last valid one. Behind a slot that can be read and holds none there was none.
  */
 int cbd_scan_segment(struct cbd_cache *c, uint32_t id, struct cbd_scan *scan,
                      int (*visit)(void *arg, uint32_t slot, const struct cbd_record *record),
                      void *arg)
 {
     const struct cbd_segment *seg = &c->segments[id];
+    struct cbd_record_reader rd = {.cache = c, .segment = id};
     bool closed = seg->entry.status == CBD_M_SEGMENT_CLOSED;
     uint32_t limit = closed ? seg->entry.records
                             : c->super.geo.segment_bytes / (uint32_t)sizeof(struct cbd_m_record);
     struct cbd_record last = {0}, r;
+    uint32_t unread = 0; /* every slot from scan->records up to it cannot be read */
     bool have_last = false;
     int error = 0;
 
     memset(scan, 0, sizeof(*scan));
     for (uint32_t slot = 0; slot < limit && error == 0; slot++) {
-        if (!read_slot(c, id, slot, &r)) {
-            if (!closed && slot - scan->records >= GAP_SLOTS)
+        int bad = cbd_load_next(&rd, slot, &r);
+
+        if (bad == CBD_E_MEDIA && slot == unread)
+            unread = slot + 1;
+        if (bad != 0) {
+            if (!closed && slot - unread >= GAP_SLOTS)
                 break;
             continue;
         }
@@ -148,17 +145,19 @@ int cbd_scan_segment(struct cbd_cache *c, uint32_t id, struct cbd_scan *scan,
         last = r;
         have_last = true;
         scan->records = slot + 1;
+        unread = slot + 1;
     }
     if (error == 0 && have_last) {
         scan->durable = last.durable;
-        scan->suspect = !closed && !payload_whole(c, id, scan->records - 1, &last);
+        scan->suspect = !closed && unread == scan->records &&
+                        payload_whole(c, id, scan->records - 1, &last) == TORN;
         if (!scan->suspect) {
             note(scan, &last);
             error = visit(arg, scan->records - 1, &last);
         }
     }
     if (error == 0 && !closed)
-        find_lost_tail(c, id, scan);
+        find_lost_tail(c, id, unread, scan);
     for (uint32_t gone = scan->records; closed && gone < limit; gone++)
         damaged(scan, gone);
     if (closed)

@@ -100,15 +100,13 @@ static int read_record(struct cbd_backend *b, uint32_t segment, uint32_t slot,
                        struct cbd_record *record)
 {
     struct cbd_cache *c = b->cache;
-    const struct cbd_segment *seg = &c->segments[segment];
+    int error = cbd_load_record(c, segment, slot, record);
 
-    if (cbd_record_decode(cbd_record_at(c, segment, slot), seg->record_seed, seg->entry.generation,
-                          slot, &c->super.geo, record))
-        return 0;
-    cbd_report(c->env, CBD_ERROR, CBD_E_CORRUPT, "record", "damaged since it was stored", segment,
-               cbd_segment_off(&c->super.geo, segment) + cbd_slot_off(&c->super.geo, slot), slot,
-               seg->records);
-    return CBD_E_CORRUPT;
+    if (error != 0)
+        cbd_report(c->env, CBD_ERROR, error, "record", "damaged since it was stored", segment,
+                   cbd_segment_off(&c->super.geo, segment) + cbd_slot_off(&c->super.geo, slot),
+                   slot, c->segments[segment].records);
+    return error;
 }
 
 /*
@@ -287,14 +285,14 @@ static int gather(struct cbd_backend *b, struct cbd_wb_io *wio, struct cbd_exten
 
     for (;;) {
         uint64_t n = cbd_min64(e.len * CBD_SECTOR_BYTES, CBD_WB_BUFFER_BYTES - filled);
+        struct cbd_bad bad;
         int error;
 
-        error = c->pm->ops->read(c->pm, e.loc * CBD_LINE_BYTES, wio->buf + filled, n);
-        if (error == 0 && cbd_checksums(c))
-            error = cbd_extent_verify(c, &e, 0, n); /* W6 */
+        error = cbd_extent_read(c, &e, 0, n, wio->buf + filled, &bad); /* W6 */
         if (error != 0) {
             cbd_report(c->env, CBD_ERROR, error, "dirty data", "cannot be written back", b->id,
-                       e.loc * CBD_LINE_BYTES, e.start * CBD_SECTOR_BYTES, n);
+                       e.loc * CBD_LINE_BYTES + bad.skip, e.start * CBD_SECTOR_BYTES + bad.skip,
+                       bad.len);
             return error;
         }
         filled += n;

@@ -154,6 +154,12 @@ static int op_read(struct cbd_pmem *pm, uint64_t off, void *dst, size_t len_byte
     return 0;
 }
 
+static int op_read_array(struct cbd_pmem *pm, uint64_t off, void *dst, size_t object_bytes,
+                         size_t count)
+{
+    return op_read(pm, off, dst, object_bytes * count);
+}
+
 const struct cbd_pmem_ops shim_pmem_line_ops = {
     .store64 = op_store64,
     .copy = line_copy,
@@ -161,6 +167,7 @@ const struct cbd_pmem_ops shim_pmem_line_ops = {
     .flush = line_flush,
     .fence = line_fence,
     .read = op_read,
+    .read_array = op_read_array,
 };
 
 const struct cbd_pmem_ops shim_pmem_page_ops = {
@@ -170,4 +177,5 @@ const struct cbd_pmem_ops shim_pmem_page_ops = {
     .flush = page_flush,
     .fence = page_fence,
     .read = op_read,
+    .read_array = op_read_array,
 };

@@ -99,8 +99,14 @@ static int pm_read(struct cbd_pmem *pm, uint64_t off, void *dst, size_t len)
     return 0;
 }
 
-static const struct cbd_pmem_ops pm_ops = {pm_store64, pm_copy,  pm_set,
-                                           pm_flush,   pm_fence, pm_read};
+static const struct cbd_pmem_ops pm_ops = {
+    .store64 = pm_store64,
+    .copy = pm_copy,
+    .set = pm_set,
+    .flush = pm_flush,
+    .fence = pm_fence,
+    .read = pm_read,
+};
 
 static void disk_submit(struct cbd_disk *disk, struct cbd_disk_io *io)
 {

@@ -14,8 +14,11 @@
  * Nothing wider than an aligned 8-byte word is atomic. One 64-byte line is never written both
  * ways (cached and non-temporal) without a fence between.
  *
- * Loads go through `base` (the fast path: may fault on poison) or through read(), which turns a
- * media error into CBD_E_MEDIA. Offsets are bytes from the start of the device.
+ * Loads of core/ go through read(), which turns a media error into CBD_E_MEDIA: one call for each
+ * object that is whole or not by a checksum of its own (record, header, checksum line, block of
+ * data, table entry, superblock), never for two of them. read_array() is for the exception. `base`
+ * is for tools and tests: loads through it may fault. Offsets are bytes from the start of the
+ * device.
  */
 #ifndef CBD_PMEM_H
 #define CBD_PMEM_H
@@ -44,13 +47,16 @@ struct cbd_pmem_ops {
     void (*flush)(struct cbd_pmem *pm, uint64_t off, size_t len_bytes, enum cbd_step step);
     int (*fence)(struct cbd_pmem *pm, enum cbd_step step);
     int (*read)(struct cbd_pmem *pm, uint64_t off, void *dst, size_t len_bytes);
+    /* `count` objects that follow each other, as so many calls of read() would. May be NULL. */
+    int (*read_array)(struct cbd_pmem *pm, uint64_t off, void *dst, size_t object_bytes,
+                      size_t count);
 };
 
 /* What an implementation embeds. Immutable after open; shared by all threads. */
 struct cbd_pmem {
     const struct cbd_pmem_ops *ops;
-    const uint8_t *base;      /* the mapping, at least 64-byte aligned */
-    uint64_t size_bytes;      /* length of the mapping */
+    const uint8_t *base;        /* the mapping, at least 64-byte aligned */
+    uint64_t size_bytes;        /* length of the mapping */
     uint32_t granularity_bytes; /* 8 (eADR), 64 (ADR) or 4096 (msync) */
 };
 

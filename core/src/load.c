@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * From pmem to memory: the only way in which core/ looks at records and payload headers. Each
+ * object that has a checksum of its own, or is covered by one as a unit (a record, a header, a line
+ * of block checksums), is copied by one call of the seam's read(), which survives poison, and is
+ * checked on the copy: what was checked is what is used.
+ */
+#include "engine.h"
+
+/*
+ * 0; CBD_E_CORRUPT: what is there is no record of this place; CBD_E_MEDIA: it cannot be read, so
+ * there may have been one. The caller says which of the two it takes for "none".
+ */
+int cbd_load_record(const struct cbd_cache *c, uint32_t segment, uint32_t slot,
+                    struct cbd_record *record)
+{
+    const struct cbd_geometry *geo = &c->super.geo;
+    const struct cbd_segment *seg = &c->segments[segment];
+    struct cbd_m_record m;
+    int error = c->pm->ops->read(c->pm, cbd_segment_off(geo, segment) + cbd_slot_off(geo, slot), &m,
+                                 sizeof(m));
+
+    if (error != 0)
+        return error;
+    return cbd_record_decode(&m, seg->record_seed, seg->entry.generation, slot, geo, record)
+               ? 0
+               : CBD_E_CORRUPT;
+}
+
+/*
+ * Records in turn, upwards from any slot, as a scan wants them: a page of them with one call where
+ * the seam can do that. A page with a bad line is read record by record.
+ */
+int cbd_load_next(struct cbd_record_reader *rd, uint32_t slot, struct cbd_record *record)
+{
+    const struct cbd_cache *c = rd->cache;
+    const struct cbd_geometry *geo = &c->super.geo;
+    const struct cbd_segment *seg = &c->segments[rd->segment];
+    uint32_t page = slot / CBD_PAGE_RECORDS;
+
+    if (c->pm->ops->read_array == NULL)
+        return cbd_load_record(c, rd->segment, slot, record);
+    if (!rd->tried || rd->page != page) {
+        uint32_t top = (page + 1) * CBD_PAGE_RECORDS - 1; /* slots grow down */
+
+        rd->page = page;
+        rd->tried = true;
+        rd->whole = c->pm->ops->read_array(
+                        c->pm, cbd_segment_off(geo, rd->segment) + cbd_slot_off(geo, top), rd->m,
+                        sizeof(rd->m[0]), CBD_PAGE_RECORDS) == 0;
+    }
+    if (!rd->whole)
+        return cbd_load_record(c, rd->segment, slot, record);
+    return cbd_record_decode(&rd->m[CBD_PAGE_RECORDS - 1 - slot % CBD_PAGE_RECORDS],
+                             seg->record_seed, seg->entry.generation, slot, geo, record)
+               ? 0
+               : CBD_E_CORRUPT;
+}
+
+/*
+ * The header before the payload at payload_off, with its checksum lines. CBD_E_CORRUPT: there is
+ * none; CBD_E_MEDIA: it, or a line that it calls for, cannot be read.
+ */
+int cbd_load_header(const struct cbd_cache *c, uint32_t segment, uint32_t payload_off,
+                    struct cbd_loaded_header *out)
+{
+    const struct cbd_geometry *geo = &c->super.geo;
+    struct cbd_pmem *pm = c->pm;
+    struct cbd_m_header *m = (struct cbd_m_header *)(void *)(out->bytes + CBD_LINES_MAX * 64u);
+    uint64_t off = cbd_segment_off(geo, segment) + payload_off;
+    uint64_t addr;
+    uint32_t len, lines;
+    int error;
+
+    out->m = m;
+    if (payload_off < sizeof(*m) || payload_off > geo->segment_bytes)
+        return CBD_E_CORRUPT;
+    error = pm->ops->read(pm, off - sizeof(*m), m, sizeof(*m));
+    if (error != 0)
+        return error;
+    /* How many lines to read: nothing of this is believed before the checksum over all of it. */
+    addr = cbd_get64(m->addr_bytes);
+    len = cbd_get32(m->len_bytes);
+    if (len == 0 || len > CBD_REGION_BYTES || addr > (UINT64_C(1) << 48) ||
+        cbd_header_bytes(addr, len) > payload_off)
+        return CBD_E_CORRUPT;
+    lines = cbd_header_bytes(addr, len) / CBD_LINE_BYTES - 1;
+    for (uint32_t n = 1; n <= lines && error == 0; n++)
+        error = pm->ops->read(pm, off - sizeof(*m) - n * CBD_LINE_BYTES,
+                              out->bytes + (CBD_LINES_MAX - n) * CBD_LINE_BYTES, CBD_LINE_BYTES);
+    if (error != 0)
+        return error;
+    return cbd_header_decode(m, c->segments[segment].header_seed, payload_off, &out->h)
+               ? 0
+               : CBD_E_CORRUPT;
+}
