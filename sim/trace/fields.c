@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#define NS_PER_S UINT64_C(1000000000)
+#define NS_DIGITS 9u
 #define QUOTE_BYTES_MAX 32u /* of the field; the rest of a long one helps nobody */
 #define QUOTE_TAIL_BYTES 9u /* room for one \xNN, the dots, the quote and the NUL */
 
@@ -82,6 +84,31 @@ bool sim_field_u64(const struct sim_field *field, uint64_t *value)
         sum = sum * 10 + digit;
     }
     *value = sum;
+    return true;
+}
+
+bool sim_field_seconds(const struct sim_field *field, uint64_t *ns)
+{
+    const char *point = memchr(field->text, '.', field->len_bytes);
+    size_t whole = point != NULL ? (size_t)(point - field->text) : field->len_bytes;
+    struct sim_field left = {field->text, whole};
+    uint64_t seconds;
+    uint64_t fraction = 0;
+
+    if (!sim_field_u64(&left, &seconds) || seconds >= UINT64_MAX / NS_PER_S) {
+        return false;
+    }
+    if (point != NULL) {
+        struct sim_field right = {point + 1, field->len_bytes - whole - 1};
+
+        if (right.len_bytes > NS_DIGITS || !sim_field_u64(&right, &fraction)) {
+            return false;
+        }
+        for (size_t i = right.len_bytes; i < NS_DIGITS; i++) {
+            fraction *= 10;
+        }
+    }
+    *ns = seconds * NS_PER_S + fraction;
     return true;
 }
 

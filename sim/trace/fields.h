@@ -24,6 +24,9 @@ unsigned sim_fields_split_comma(const char *line, size_t len_bytes, struct sim_f
 /* Whole field, decimal digits only: no sign, no blank. False when it is not, or above 2^64-1. */
 bool sim_field_u64(const struct sim_field *field, uint64_t *value);
 
+/* Whole field: seconds, or seconds.fraction with 1 to 9 digits; in ns. False when it is not. */
+bool sim_field_seconds(const struct sim_field *field, uint64_t *ns);
+
 bool sim_field_is(const struct sim_field *field, const char *word);
 bool sim_field_is_any_case(const struct sim_field *field, const char *word); /* ASCII */
 

@@ -21,8 +21,9 @@
 
 /* What parse() works on. Positions in the file are filled in by the caller. */
 struct sim_parse {
-    uint64_t record; /* number of this record, from 1 */
-    void *state;     /* state_bytes, zeroed when the trace was opened */
+    uint64_t record;     /* number of this record, from 1 */
+    void *state;         /* state_bytes, zeroed when the trace was opened */
+    const void *columns; /* as in the reader */
     struct sim_volumes *volumes;
     struct sim_request requests[SIM_PARSE_REQUESTS_MAX]; /* all zeroes at each call */
     unsigned bad_field;
@@ -33,6 +34,7 @@ struct sim_reader {
     const char *name;  /* as sim_trace_format_name() */
     const char *title; /* for messages */
     size_t state_bytes;
+    const void *columns; /* what parse() wants to know of its format; may be NULL */
 
     /* The file may be of this format. bytes: its beginning, at most SIM_PROBE_BYTES. */
     bool (*probe)(const char *bytes, size_t len_bytes);
@@ -50,7 +52,17 @@ struct sim_reader {
 
 extern const struct sim_reader sim_reader_fio2;
 extern const struct sim_reader sim_reader_fio3;
+extern const struct sim_reader sim_reader_blktrace;
+extern const struct sim_reader sim_reader_blktrace_d;
+extern const struct sim_reader sim_reader_blkparse;
+extern const struct sim_reader sim_reader_blkparse_d;
 extern const struct sim_reader sim_reader_msr;
+extern const struct sim_reader sim_reader_spc;
+extern const struct sim_reader sim_reader_systor;
+extern const struct sim_reader sim_reader_alibaba;
+extern const struct sim_reader sim_reader_tencent;
+extern const struct sim_reader sim_reader_libcachesim;
+extern const struct sim_reader sim_reader_mqsim;
 
 /*
  * Helpers for parse(). The bad ones describe the problem and return CBD_E_INVALID. Field numbers

@@ -24,6 +24,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <bzlib.h>
 #include <zlib.h>
 #include <zstd.h>
 
@@ -38,7 +39,7 @@
 
 static const char xz_magic[] = {'\xFD', '7', 'z', 'X', 'Z', '\0'};
 
-enum codec { CODEC_PLAIN, CODEC_GZIP, CODEC_ZSTD };
+enum codec { CODEC_PLAIN, CODEC_GZIP, CODEC_BZIP2, CODEC_ZSTD };
 
 struct sim_stream {
     int fd; /* -1: memory, all of it in raw from the start */
@@ -52,6 +53,8 @@ struct sim_stream {
     bool inside; /* a gzip member or zstd frame has begun and is not complete */
     bool gzip_ready;
     z_stream gzip;
+    bool bzip2_ready;
+    bz_stream bzip2;
     ZSTD_DStream *zstd;
 
     size_t begin;
@@ -135,6 +138,43 @@ static int decode_gzip(struct sim_stream *s, char *out, size_t cap, size_t *got)
     return 0;
 }
 
+static int decode_bzip2(struct sim_stream *s, char *out, size_t cap, size_t *got)
+{
+    bz_stream *z = &s->bzip2;
+    size_t offered = s->raw_len - s->raw_off;
+    int result;
+
+    if (!s->inside && offered > 0) { /* another member */
+        if (s->bzip2_ready) {
+            BZ2_bzDecompressEnd(z);
+        }
+        memset(z, 0, sizeof(*z));
+        s->bzip2_ready = BZ2_bzDecompressInit(z, 0, 0) == BZ_OK;
+        if (!s->bzip2_ready) {
+            return fail(s, CBD_E_NOMEM, "no memory to read bzip2 data");
+        }
+    }
+    if (offered > DECODE_BYTES_MAX) {
+        offered = DECODE_BYTES_MAX;
+    }
+    /* libbz2 does not write to next_in; its type lacks const */
+    z->next_in = (char *)(uintptr_t)(s->raw + s->raw_off);
+    z->avail_in = (unsigned)offered;
+    z->next_out = out;
+    z->avail_out = (unsigned)cap;
+    result = BZ2_bzDecompress(z);
+    s->raw_off += offered - z->avail_in;
+    *got = cap - z->avail_out;
+    s->inside = result != BZ_STREAM_END;
+    if (result == BZ_MEM_ERROR) {
+        return fail(s, CBD_E_NOMEM, "no memory to read bzip2 data");
+    }
+    if (result != BZ_OK && result != BZ_STREAM_END) {
+        return fail(s, CBD_E_INVALID, "damaged bzip2 data (libbz2 says %d)", result);
+    }
+    return 0;
+}
+
 static int decode_zstd(struct sim_stream *s, char *out, size_t cap, size_t *got)
 {
     ZSTD_inBuffer in = {s->raw + s->raw_off, s->raw_len - s->raw_off, 0};
@@ -155,6 +195,8 @@ static int decode(struct sim_stream *s, char *out, size_t cap, size_t *got)
     switch (s->codec) {
     case CODEC_GZIP:
         return decode_gzip(s, out, cap, got);
+    case CODEC_BZIP2:
+        return decode_bzip2(s, out, cap, got);
     case CODEC_ZSTD:
         return decode_zstd(s, out, cap, got);
     case CODEC_PLAIN:
@@ -167,7 +209,9 @@ static int end_of_raw(struct sim_stream *s)
 {
     if (s->inside) {
         return fail(s, CBD_E_INVALID, "the %s data is cut off: the file is incomplete",
-                    s->codec == CODEC_GZIP ? "gzip" : "zstd");
+                    s->codec == CODEC_GZIP    ? "gzip"
+                    : s->codec == CODEC_BZIP2 ? "bzip2"
+                                              : "zstd");
     }
     s->text_ended = true;
     return 0;
@@ -245,9 +289,8 @@ static int choose_codec(struct sim_stream *s)
     if (s->raw_len == 0) {
         return fail(s, CBD_E_INVALID, "is empty");
     }
-    if (starts_with(s, "BZh", 3) || starts_with(s, xz_magic, sizeof(xz_magic))) {
-        return fail(s, CBD_E_INVALID, "is compressed with %s; gzip and zstd are read",
-                    s->raw[0] == 'B' ? "bzip2" : "xz");
+    if (starts_with(s, xz_magic, sizeof(xz_magic))) {
+        return fail(s, CBD_E_INVALID, "is compressed with xz; gzip, bzip2 and zstd are read");
     }
     if (starts_with(s, "\x1F\x8B", 2)) {
         s->codec = CODEC_GZIP;
@@ -255,6 +298,8 @@ static int choose_codec(struct sim_stream *s)
             return fail(s, CBD_E_NOMEM, "no memory to read gzip data");
         }
         s->gzip_ready = true;
+    } else if (starts_with(s, "BZh", 3)) {
+        s->codec = CODEC_BZIP2;
     } else if (starts_with(s, "\x28\xB5\x2F\xFD", 4) ||
                (s->raw_len >= 4 && (s->raw[0] & 0xF0) == 0x50 &&
                 memcmp(s->raw + 1, "\x2A\x4D\x18", 3) == 0)) { /* a skippable frame comes first */
@@ -386,6 +431,37 @@ int sim_stream_line(struct sim_stream *stream, const char **line, size_t *len_by
     }
 }
 
+int sim_stream_take(struct sim_stream *stream, size_t len_bytes, const char **bytes)
+{
+    struct sim_stream *s = stream;
+
+    while (s->end - s->begin < len_bytes && !s->text_ended) {
+        int rc = fill(s);
+
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    if (s->end - s->begin < len_bytes) {
+        return fail(s, CBD_E_INVALID, "the last record is cut off after %zu of %zu bytes",
+                    s->end - s->begin, len_bytes);
+    }
+    *bytes = s->text + s->begin;
+    s->begin += len_bytes;
+    return 1;
+}
+
+int sim_stream_bad(struct sim_stream *stream, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(stream->why, sizeof(stream->why), format, args);
+    va_end(args);
+    stream->error = CBD_E_INVALID;
+    return CBD_E_INVALID;
+}
+
 const char *sim_stream_why(const struct sim_stream *stream)
 {
     return stream->why;
@@ -401,6 +477,9 @@ void sim_stream_close(struct sim_stream *stream)
     }
     if (stream->gzip_ready) {
         inflateEnd(&stream->gzip);
+    }
+    if (stream->bzip2_ready) {
+        BZ2_bzDecompressEnd(&stream->bzip2);
     }
     ZSTD_freeDStream(stream->zstd);
     free(stream->raw_buffer);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Decompressed input: bytes of a file or of memory, plain, gzip (also several members) or zstd
- * (also several frames), cut into lines. Memory: two fixed buffers, and a zstd window of at most
+ * Decompressed input: bytes of a file or of memory, plain, gzip or bzip2 (also several members) or
+ * zstd (also several frames), cut into lines or other pieces. Memory: two fixed buffers, and a zstd window of at most
  * 128 MiB, which is what the zstd tool accepts by default.
  *
  * Errors are CBD_E_INVALID, CBD_E_SYSTEM or CBD_E_NOMEM; sim_stream_why() says more. An error is
@@ -39,6 +39,16 @@ CBD_MUST_CHECK int sim_stream_peek(struct sim_stream *stream, size_t want_bytes,
  * needs no line end. 0: the end. Else an error.
  */
 CBD_MUST_CHECK int sim_stream_line(struct sim_stream *stream, const char **line, size_t *len_bytes);
+
+/*
+ * 1: *bytes are the next len_bytes, at most twice SIM_TRACE_LINE_BYTES_MAX, consumed, and valid until
+ * the next call. CBD_E_INVALID: the input ends before. len_bytes > 0.
+ */
+CBD_MUST_CHECK int sim_stream_take(struct sim_stream *stream, size_t len_bytes, const char **bytes);
+
+/* For a reader that finds the input damaged as a whole: keeps the text, returns CBD_E_INVALID. */
+__attribute__((format(printf, 2, 3))) int sim_stream_bad(struct sim_stream *stream,
+                                                         const char *format, ...);
 
 const char *sim_stream_why(const struct sim_stream *stream); /* of the last error; else "" */
 void sim_stream_close(struct sim_stream *stream);            /* NULL is allowed */

@@ -15,7 +15,17 @@
 static const struct sim_reader *const readers[SIM_TRACE_FORMAT_COUNT] = {
     [SIM_TRACE_FIO2] = &sim_reader_fio2,
     [SIM_TRACE_FIO3] = &sim_reader_fio3,
+    [SIM_TRACE_BLKTRACE] = &sim_reader_blktrace,
+    [SIM_TRACE_BLKTRACE_D] = &sim_reader_blktrace_d,
+    [SIM_TRACE_BLKPARSE] = &sim_reader_blkparse,
+    [SIM_TRACE_BLKPARSE_D] = &sim_reader_blkparse_d,
     [SIM_TRACE_MSR] = &sim_reader_msr,
+    [SIM_TRACE_SYSTOR] = &sim_reader_systor,
+    [SIM_TRACE_LIBCACHESIM] = &sim_reader_libcachesim,
+    [SIM_TRACE_SPC] = &sim_reader_spc,
+    [SIM_TRACE_ALIBABA] = &sim_reader_alibaba,
+    [SIM_TRACE_TENCENT] = &sim_reader_tencent,
+    [SIM_TRACE_MQSIM] = &sim_reader_mqsim,
 };
 
 struct sim_trace {
@@ -112,8 +122,7 @@ static int recognise(struct sim_trace *t)
     line = sim_probe_line(bytes, len);
     sim_field_quote(&line, quoted, sizeof(quoted));
     return fail(t, CBD_E_INVALID, 1, 0,
-                "not a known trace format: the first line is %s, expected %s, %s or %s", quoted,
-                sim_reader_fio2.title, sim_reader_fio3.title, sim_reader_msr.title);
+                "no known trace format begins like this: %s (what is it? --format)", quoted);
 }
 
 static int prepare(struct sim_trace *t, const struct sim_trace_options *options, int opened)
@@ -138,6 +147,7 @@ static int prepare(struct sim_trace *t, const struct sim_trace_options *options,
     }
     t->reader = readers[t->format];
     t->parse.volumes = &t->volumes;
+    t->parse.columns = t->reader->columns;
     if (t->reader->state_bytes > 0) {
         t->parse.state = calloc(1, t->reader->state_bytes);
         if (t->parse.state == NULL) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Block I/O traces as a stream of requests. The file may be plain, gzip or zstd (told by its first
- * bytes, not by its name) and is read once, front to back, with bounded memory.
+ * Block I/O traces as a stream of requests. The file may be plain, gzip, bzip2 or zstd (told by its
+ * first bytes, not by its name) and is read once, front to back, with bounded memory.
  *
  * Errors: 0 or more is success; CBD_E_INVALID is about what the file holds, CBD_E_SYSTEM about the
  * operating system, CBD_E_NOMEM about memory. Nothing is ever printed: the text is in the
@@ -24,10 +24,20 @@
 #define SIM_TRACE_BAD_KEPT 8u               /* bad lines remembered; the others are only counted */
 
 enum sim_trace_format {
-    SIM_TRACE_AUTO, /* told by the first bytes of the text */
-    SIM_TRACE_FIO2, /* fio iolog version 2; `wait` is relative microseconds */
-    SIM_TRACE_FIO3, /* fio iolog version 3 */
-    SIM_TRACE_MSR,  /* MSR Cambridge CSV */
+    SIM_TRACE_AUTO,       /* told by the first bytes of the text */
+    SIM_TRACE_FIO2,       /* fio iolog version 2; `wait` is relative microseconds */
+    SIM_TRACE_FIO3,       /* fio iolog version 3 */
+    SIM_TRACE_BLKTRACE,   /* binary, of one CPU; requests as they were queued */
+    SIM_TRACE_BLKTRACE_D, /* ... as they were issued to the driver */
+    SIM_TRACE_BLKPARSE,   /* its text */
+    SIM_TRACE_BLKPARSE_D,
+    SIM_TRACE_MSR, /* MSR Cambridge CSV */
+    SIM_TRACE_SYSTOR,
+    SIM_TRACE_LIBCACHESIM,
+    SIM_TRACE_SPC, /* UMass */
+    SIM_TRACE_ALIBABA,
+    SIM_TRACE_TENCENT,
+    SIM_TRACE_MQSIM, /* also DiskSim */
     SIM_TRACE_FORMAT_COUNT,
 };
 
@@ -120,7 +130,7 @@ enum sim_trace_format sim_trace_format(const struct sim_trace *trace); /* never 
 
 void sim_trace_close(struct sim_trace *trace); /* NULL is allowed */
 
-/* "auto", "fio2", "fio3", "msr"; NULL for a value outside the enum. */
+/* "auto", "fio2", "blkparse-d", ...; NULL for a value outside the enum. */
 const char *sim_trace_format_name(enum sim_trace_format format);
 /* 0, or CBD_E_INVALID for a name that is none of the above. */
 CBD_MUST_CHECK int sim_trace_format_parse(const char *name, enum sim_trace_format *format);

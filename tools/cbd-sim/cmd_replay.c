@@ -35,8 +35,11 @@ enum {
 };
 
 static const struct cbd_tool_option options[] = {
-    {OPT_TRACE, "trace", "FILE", "the trace: plain, gzip or zstd"},
-    {OPT_FORMAT, "format", "NAME", "auto, fio2, fio3 or msr (auto)"},
+    {OPT_TRACE, "trace", "FILE", "the trace: plain, gzip, bzip2 or zstd"},
+    {OPT_FORMAT, "format", "NAME",
+     "auto, fio2, fio3, blktrace, blktrace-d, blkparse,\n"
+     "blkparse-d, msr, systor, libcachesim, spc, alibaba,\n"
+     "tencent or mqsim (auto)"},
     {OPT_LENIENT, "lenient", NULL, "pass over lines that cannot be read, and count them"},
     {OPT_CRASHES, "crashes", "N", "power cuts (1000)"},
     {OPT_STRATEGY, "strategy", "NAME",
@@ -131,7 +134,7 @@ static int set_option(struct parsed *p, int key, const char *arg)
     case OPT_FORMAT:
         error = sim_trace_format_parse(arg, &r->format);
         if (error != 0)
-            snprintf(p->why, n, "--format: got '%.40s', limit auto, fio2, fio3 or msr", arg);
+            snprintf(p->why, n, "--format: got '%.40s', limit a name that --help lists", arg);
         return error;
     case OPT_LENIENT:
         r->lenient = true;
