@@ -12,8 +12,6 @@
 #include "engine.h"
 
 #define STREAMS_DEFAULT 4u
-#define SPACE_TIMEOUT_NS UINT64_C(30000000000)
-#define EPOCH_RECORDS_MAX 65536u
 #define TREES_MAX_BITS 10u
 
 bool cbd_backend_info(const struct cbd_cache *cache, uint32_t id, struct cbd_backend_info *info)
@@ -259,12 +257,6 @@ static void set_options(struct cbd_backend *b, const struct cbd_attach_options *
 
     if (options != NULL)
         b->options = *options;
-    if (b->options.space_timeout_ns == 0)
-        b->options.space_timeout_ns = SPACE_TIMEOUT_NS;
-    if (b->options.epoch_records_max == 0)
-        b->options.epoch_records_max = EPOCH_RECORDS_MAX;
-    if (b->options.dirty_start_percent > 100)
-        b->options.dirty_start_percent = 100;
     b->tree_bits = tree_bits(b);
     b->piece_bytes_max = (uint32_t)cbd_min64(CBD_REGION_BYTES, geo->segment_bytes / 4);
 }
@@ -286,7 +278,9 @@ static int make_ready(struct cbd_backend *b)
         b->streams[i].wb_head = CBD_NO_SEGMENT;
         b->streams[i].wb_tail = CBD_NO_SEGMENT;
     }
-    error = cbd_index_create(b);
+    error = cbd_tune_init(b);
+    if (error == 0)
+        error = cbd_index_create(b);
     if (error == 0)
         error = cbd_writeback_init(b);
     if (error == 0)

@@ -12,6 +12,7 @@
 #include "media.h"
 #include "report.h"
 #include "tree.h"
+#include "writeback.h"
 
 #define CBD_NO_SEGMENT UINT32_MAX
 #define CBD_REGION_SECTORS (CBD_REGION_BYTES / CBD_SECTOR_BYTES)
@@ -22,8 +23,6 @@
 #define CBD_ORDER_START_MAX (CBD_ORDER_MAX / 2)
 #define CBD_EPOCH_START_MAX (CBD_EPOCH_MAX / 2)
 #define CBD_GENERATION_START_MAX (CBD_GENERATION_MAX / 2)
-#define CBD_WB_DEPTH 8u
-#define CBD_WB_BUFFER_BYTES (256u << 10)
 
 /* One segment. A stream owns its open one; the rest is written under the backend's table lock. */
 struct cbd_segment {
@@ -50,6 +49,8 @@ struct cbd_stream {
     atomic_ullong dirty_epoch;   /* epoch of the last dirty record */
     atomic_ullong dirty_bytes;   /* ever inserted */
     atomic_ullong dirty_records; /* ever inserted */
+    atomic_ullong dirty_space;   /* ever inserted: with records and headers */
+    atomic_ullong check_at;      /* dirty_space at which its writer looks at the marks again */
 };
 
 struct cbd_index_tree {
@@ -62,45 +63,36 @@ struct cbd_index_tree {
 /* A reader that copies from pmem announces itself here; one line for each lane. */
 struct cbd_lane {
     _Alignas(64) atomic_ullong reading; /* grace count when it started, 0: not reading */
+    atomic_ullong requests;             /* ever begun */
     struct cbd_stats stats;             /* the counters of this lane */
 };
 
-enum cbd_wb_phase {
-    CBD_WB_IDLE,
-    CBD_WB_WRITE,
-    CBD_WB_FLUSH,
-    CBD_WB_COMMIT,
+/* Options that hold (tune.c), and what follows from them. Read at any time by anybody. */
+struct cbd_tuned {
+    struct cbd_lock lock; /* of those who change them */
+    struct cbd_attach_options options;
+    atomic_ullong space_timeout_ns;
+    atomic_uint epoch_records_max;
+    atomic_ullong epoch_bytes_max;
+    atomic_ullong start_space;  /* dirty space from which on epochs are written */
+    atomic_ullong urgent_space; /* the open one as well, and writers begin to pay */
+    atomic_ullong full_space;   /* writers pay all of what they write */
+    atomic_ullong rate_bytes;
+    atomic_ullong idle_ns;
+    atomic_ullong max_age_ns;
+    atomic_ullong max_dirty_bytes;
+    atomic_uint queue_depth;
+    atomic_bool coalesce; /* backend_consistency=off */
 };
 
-struct cbd_wb_io {
-    struct cbd_disk_io io;
-    struct cbd_backend *backend;
-    uint8_t *buf;
-    atomic_bool busy;
-};
-
-/* Owned by whoever runs the write-back step; the completions touch only the atomics. */
-struct cbd_writeback {
-    enum cbd_wb_phase phase;
-    uint64_t epoch;              /* the one being written */
-    uint64_t pos;                /* next sector to submit */
-    uint64_t bytes;              /* dirty bytes that this epoch retires */
-    atomic_ullong retired_bytes; /* that all epochs have retired */
-    struct cbd_tree_pool pool;
-    struct cbd_tree tree;                     /* newest version of each address within the epoch */
-    uint32_t cursor_segment[CBD_STREAMS_MAX]; /* where collecting stopped */
-    uint32_t cursor_slot[CBD_STREAMS_MAX];
-    struct cbd_wb_io io[CBD_WB_DEPTH];
-    struct cbd_disk_io flush;
-    atomic_bool flush_busy;
-    atomic_uint inflight;
-    atomic_ullong completions; /* the last thing that a completion touches */
-    uint64_t submitted;
-    atomic_ullong advances;    /* what brought E nearer: for those who wait for space */
-    atomic_bool retrying;      /* this epoch has failed before: its writes are no news */
-    uint64_t completions_seen; /* before the last step of a drain */
-    atomic_int error;
-    struct cbd_stats stats;
+/* Writers that wait for write-back (pressure.c). */
+struct cbd_pressure {
+    _Alignas(64) atomic_bool paced; /* writers pay; read by every writer */
+    atomic_bool stalled;            /* write-back does not get on: paying is of no use */
+    _Alignas(64) atomic_ullong due; /* space that was asked for since paced */
+    atomic_ullong paid;             /* space whose write-back has completed */
+    struct cbd_lock gate_lock;      /* max_dirty_bytes only */
+    uint64_t reserved;              /* payload that was let in and is not inserted yet */
 };
 
 /* A segment and the stream that it was opened by. */
@@ -114,7 +106,7 @@ struct cbd_backend {
     struct cbd_cache *cache;
     uint32_t id;
     struct cbd_disk *disk;
-    struct cbd_attach_options options;
+    struct cbd_attach_options options; /* as given; what holds now is in `tuned` */
     uint64_t size_bytes;
     uint32_t piece_bytes_max;
     uint32_t tree_bits;
@@ -129,7 +121,9 @@ struct cbd_backend {
     atomic_ullong horizon_next;   /* records of lower order are being forgotten */
     atomic_ullong grace;          /* counts reclaims, for readers */
     atomic_int failed;            /* persistent memory is not to be trusted: no more stores */
-    atomic_ullong records_closed; /* dirty records when an epoch was last closed for its length */
+    atomic_ullong records_closed; /* dirty records when an epoch was last closed */
+    atomic_ullong space_closed;   /* dirty space then */
+    atomic_ullong epochs_forced;
     atomic_bool drain;
     atomic_bool urgent; /* reclaim waits for write-back */
 
@@ -138,6 +132,9 @@ struct cbd_backend {
     struct cbd_backend_state state;
     uint32_t free_head;
     atomic_uint free_count;
+
+    struct cbd_tuned tuned;
+    struct cbd_pressure pressure;
 
     /* owned by the step functions */
     struct cbd_writeback wb;
@@ -313,11 +310,28 @@ uint32_t cbd_extent_payload(const struct cbd_cache *c, const struct cbd_extent *
 int cbd_extent_read(const struct cbd_cache *c, const struct cbd_extent *e, uint64_t skip_bytes,
                     uint64_t len, uint8_t *dst, struct cbd_bad *bad) CBD_MUST_CHECK;
 
+/* tune.c */
+int cbd_tune_init(struct cbd_backend *b) CBD_MUST_CHECK;
+
+/* pressure.c */
+uint64_t cbd_dirty_bytes(const struct cbd_backend *b);
+uint64_t cbd_dirty_space(const struct cbd_backend *b);
+void cbd_pressure_update(struct cbd_backend *b);
+void cbd_pressure_pay(struct cbd_backend *b, uint64_t credit);
+int cbd_admit(struct cbd_backend *b, unsigned lane, const struct cbd_insert *in,
+              uint64_t *reserved) CBD_MUST_CHECK;
+void cbd_admit_end(struct cbd_backend *b, uint64_t reserved);
+uint64_t cbd_progress(const struct cbd_backend *b);
+
+/* What a record with this payload takes in a segment, padding included. */
+uint64_t cbd_record_space(uint8_t type, uint64_t addr, uint64_t len);
+
 /* epoch.c */
-void cbd_epoch_close(struct cbd_backend *b, uint64_t epoch);
+bool cbd_epoch_close(struct cbd_backend *b, uint64_t epoch);
+void cbd_epoch_force(struct cbd_backend *b, uint64_t epoch);
+void cbd_epoch_limit(struct cbd_backend *b, unsigned lane, uint64_t epoch);
 void cbd_epoch_barrier(struct cbd_backend *b);
 bool cbd_epoch_dirty(struct cbd_backend *b, uint64_t epoch);
-uint64_t cbd_dirty_bytes(const struct cbd_backend *b);
 
 /* recover.c */
 uint32_t cbd_owned_segments(const struct cbd_backend *b);
@@ -340,8 +354,17 @@ int cbd_scan_segment(struct cbd_cache *c, uint32_t id, struct cbd_scan *scan,
 int cbd_writeback_init(struct cbd_backend *b) CBD_MUST_CHECK;
 void cbd_writeback_destroy(struct cbd_backend *b);
 int cbd_writeback_step(struct cbd_backend *b) CBD_MUST_CHECK;
+void cbd_writeback_nudge(struct cbd_backend *b);
 int cbd_reclaim_step(struct cbd_backend *b) CBD_MUST_CHECK;
 int cbd_reclaim_below(struct cbd_backend *b, uint64_t below) CBD_MUST_CHECK;
+
+/* A lane has one caller at a time. */
+static inline void cbd_count_request(struct cbd_lane *lane)
+{
+    uint64_t n = atomic_load_explicit(&lane->requests, memory_order_relaxed);
+
+    atomic_store_explicit(&lane->requests, n + 1, memory_order_relaxed);
+}
 
 static inline bool cbd_checksums(const struct cbd_cache *c)
 {

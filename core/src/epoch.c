@@ -11,15 +11,71 @@
  */
 #include "engine.h"
 
-/* Closes `epoch` unless it is closed already. */
-void cbd_epoch_close(struct cbd_backend *b, uint64_t epoch)
+static uint64_t dirty_records_ever(const struct cbd_backend *b)
+{
+    uint64_t n = 0;
+
+    for (uint32_t i = 0; i < b->stream_count; i++)
+        n += atomic_load(&b->streams[i].dirty_records);
+    return n;
+}
+
+static uint64_t dirty_space_ever(const struct cbd_backend *b)
+{
+    uint64_t n = 0;
+
+    for (uint32_t i = 0; i < b->stream_count; i++)
+        n += atomic_load(&b->streams[i].dirty_space);
+    return n;
+}
+
+/* Closes `epoch` unless it is closed already; true: it was closed here. */
+bool cbd_epoch_close(struct cbd_backend *b, uint64_t epoch)
 {
     unsigned long long expected = epoch;
 
     if (atomic_load(&b->epoch) != epoch)
-        return;
+        return false;
     atomic_fetch_add(&b->era, 1); /* E1 */
-    atomic_compare_exchange_strong(&b->epoch, &expected, epoch + 1);
+    if (!atomic_compare_exchange_strong(&b->epoch, &expected, epoch + 1))
+        return false;
+    atomic_store(&b->records_closed, dirty_records_ever(b));
+    atomic_store(&b->space_closed, dirty_space_ever(b));
+    cbd_writeback_nudge(b);
+    return true;
+}
+
+/* The same, for reasons that are not the application's: costs a flush of the disk. */
+void cbd_epoch_force(struct cbd_backend *b, uint64_t epoch)
+{
+    if (cbd_epoch_close(b, epoch))
+        atomic_fetch_add(&b->epochs_forced, 1);
+}
+
+/*
+ * After a write of `epoch`: closes it when it has grown too large. The sums are over all streams,
+ * so they are looked at only now and then: every 64th time, and when this stream has taken a 64th
+ * of its part of what an epoch may take.
+ */
+void cbd_epoch_limit(struct cbd_backend *b, unsigned lane, uint64_t epoch)
+{
+    struct cbd_stream *s = &b->streams[lane % b->stream_count];
+    const struct cbd_stats *stats = &b->lanes[lane].stats;
+    uint64_t space = atomic_load_explicit(&s->dirty_space, memory_order_relaxed);
+    uint64_t max;
+
+    if ((stats->writes + stats->zeroes) % 64 != 0 &&
+        space < atomic_load_explicit(&s->check_at, memory_order_relaxed))
+        return;
+    max = atomic_load(&b->tuned.epoch_bytes_max);
+    atomic_store(&s->check_at, space + max / 64 / b->stream_count);
+    if (dirty_space_ever(b) - atomic_load(&b->space_closed) >= max ||
+        dirty_records_ever(b) - atomic_load(&b->records_closed) >=
+            atomic_load(&b->tuned.epoch_records_max))
+        cbd_epoch_force(b, epoch);
+    cbd_pressure_update(b);
+    if (cbd_dirty_space(b) >= atomic_load(&b->tuned.start_space))
+        cbd_writeback_nudge(b);
 }
 
 /* E2 */
@@ -40,15 +96,6 @@ bool cbd_epoch_dirty(struct cbd_backend *b, uint64_t epoch)
     return false;
 }
 
-uint64_t cbd_dirty_bytes(const struct cbd_backend *b)
-{
-    uint64_t bytes = 0;
-
-    for (uint32_t i = 0; i < b->stream_count; i++)
-        bytes += atomic_load(&b->streams[i].dirty_bytes);
-    return bytes - atomic_load(&b->wb.retired_bytes);
-}
-
 int cbd_flush(struct cbd_backend *b, unsigned lane)
 {
     uint64_t epoch = atomic_load(&b->epoch);
@@ -59,7 +106,8 @@ int cbd_flush(struct cbd_backend *b, unsigned lane)
     if (failed != 0)
         return failed;
     b->lanes[lane].stats.flushes++;
+    cbd_count_request(&b->lanes[lane]);
     if (cbd_epoch_dirty(b, epoch))
-        cbd_epoch_close(b, epoch);
+        (void)cbd_epoch_close(b, epoch);
     return 0;
 }

@@ -46,6 +46,7 @@ struct recovery {
     uint64_t order_max;
     uint64_t first, last; /* of the segment being scanned; first 0: nothing dirty */
     uint64_t live;        /* its records at or above the horizon */
+    uint64_t dirty_space;
     struct cbd_stats stats;
 };
 
@@ -87,6 +88,7 @@ static int visit_record(void *arg, uint32_t slot, const struct cbd_record *r)
             seg->written = slot;
         }
         rec->last = r->epoch > rec->last ? r->epoch : rec->last;
+        rec->dirty_space += cbd_record_space(r->type, r->addr_bytes, r->len_bytes);
         if (r->type == CBD_M_RECORD_WRITE)
             rec->stats.recovered_dirty_bytes += r->len_bytes;
     }
@@ -297,6 +299,8 @@ static void build_lists(struct recovery *rec)
         if (b->streams[n].segment != CBD_NO_SEGMENT)
             cbd_stream_list(b, &b->streams[n], b->streams[n].segment);
     atomic_store(&b->streams[0].dirty_bytes, rec->stats.recovered_dirty_bytes);
+    atomic_store(&b->streams[0].dirty_space, rec->dirty_space);
+    atomic_store(&b->space_closed, rec->dirty_space);
 }
 
 /* 5: above everything that was ever acknowledged and everything that is forgotten. */

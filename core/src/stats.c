@@ -18,6 +18,7 @@ static void add_lane(struct cbd_stats *sum, const struct cbd_stats *lane)
     sum->zero_bytes += lane->zero_bytes;
     sum->fill_bytes += lane->fill_bytes;
     sum->records += lane->records;
+    sum->writes_paced += lane->writes_paced;
 }
 
 void cbd_backend_stats(const struct cbd_backend *b, struct cbd_stats *stats)
@@ -40,7 +41,9 @@ void cbd_backend_stats(const struct cbd_backend *b, struct cbd_stats *stats)
     stats->recovered_records = reclaim->recovered_records;
     stats->recovered_dirty_bytes = reclaim->recovered_dirty_bytes;
     stats->recovered_suspects = reclaim->recovered_suspects;
+    stats->epochs_forced = atomic_load(&b->epochs_forced);
     stats->dirty_bytes = cbd_dirty_bytes(b);
+    stats->dirty_space_bytes = cbd_dirty_space(b);
     stats->segments_free = atomic_load(&b->free_count);
     stats->segments = b->cache->configs[b->id].segments;
     stats->epoch = atomic_load(&b->epoch);

@@ -230,6 +230,8 @@ void cbd_stream_commit(struct cbd_backend *b, struct cbd_stream *s, const struct
     if (record->type == CBD_M_RECORD_WRITE || record->type == CBD_M_RECORD_ZERO) {
         atomic_store_explicit(&s->dirty_epoch, record->epoch, memory_order_release);
         count(&s->dirty_records, 1);
+        count(&s->dirty_space,
+              cbd_record_space(record->type, record->addr_bytes, record->len_bytes));
         if (record->type == CBD_M_RECORD_WRITE)
             count(&s->dirty_bytes, record->len_bytes);
     }

@@ -15,6 +15,7 @@ int cbd_check_request(const struct cbd_backend *b, unsigned lane, uint64_t off, 
         return CBD_E_INVALID;
     if (off > b->size_bytes || len > b->size_bytes - off)
         return CBD_E_RANGE;
+    cbd_count_request(&b->lanes[lane]);
     return 0;
 }
 
@@ -29,12 +30,6 @@ static uint64_t piece_bytes(const struct cbd_backend *b, uint64_t off, uint64_t 
     return (off + b->piece_bytes_max) / unit * unit - off;
 }
 
-/* Counts whatever brings space nearer: write-back that gets on, and reclaims. */
-static uint64_t progress(const struct cbd_backend *b)
-{
-    return atomic_load(&b->wb.advances) + atomic_load(&b->grace);
-}
-
 /* Inserts one record, waiting for a free segment as long as there is progress. */
 static int insert_waiting(struct cbd_backend *b, unsigned lane, struct cbd_insert *in)
 {
@@ -42,43 +37,40 @@ static int insert_waiting(struct cbd_backend *b, unsigned lane, struct cbd_inser
     uint64_t len = in->len;
 
     for (;;) {
-        uint64_t before = progress(b);
+        uint64_t before = cbd_progress(b);
         int error = cbd_insert(b, lane, in);
 
         if (error != CBD_E_AGAIN)
             return error;
         in->len = len;
-        error = env->ops->wait(env, cbd_has_space, b, b->options.space_timeout_ns);
-        if (error == CBD_E_TIMEDOUT && progress(b) != before)
+        error = env->ops->wait(env, cbd_has_space, b, atomic_load(&b->tuned.space_timeout_ns));
+        if (error == CBD_E_TIMEDOUT && cbd_progress(b) != before)
             continue;
         if (error != 0)
             return error == CBD_E_TIMEDOUT ? CBD_E_NOSPACE : error;
     }
 }
 
-static uint64_t dirty_records_ever(const struct cbd_backend *b)
+/* The same for a dirty record, which may have to wait for write-back first. */
+static int insert_dirty(struct cbd_backend *b, unsigned lane, struct cbd_insert *in)
 {
-    uint64_t n = 0;
+    uint64_t reserved;
+    int error = cbd_admit(b, lane, in, &reserved);
 
-    for (uint32_t i = 0; i < b->stream_count; i++)
-        n += atomic_load(&b->streams[i].dirty_records);
-    return n;
+    if (error == 0)
+        error = insert_waiting(b, lane, in);
+    cbd_admit_end(b, reserved);
+    return error;
 }
 
-/* After an acknowledgement: FUA ends its epoch; so does an epoch that grew too long to sort. */
+/* After an acknowledgement: FUA ends its epoch; so does an epoch that grew too large. */
 static void end_epoch(struct cbd_backend *b, unsigned lane, uint64_t epoch, unsigned flags)
 {
-    struct cbd_stats *stats = &b->lanes[lane].stats;
-
     if ((flags & CBD_WRITE_FUA) != 0) {
-        stats->fua++;
-        cbd_epoch_close(b, epoch);
-    } else if ((stats->writes + stats->zeroes) % 64 == 0 &&
-               dirty_records_ever(b) - atomic_load(&b->records_closed) >=
-                   b->options.epoch_records_max) {
-        atomic_store(&b->records_closed, dirty_records_ever(b));
-        cbd_epoch_close(b, epoch);
+        b->lanes[lane].stats.fua++;
+        (void)cbd_epoch_close(b, epoch);
     }
+    cbd_epoch_limit(b, lane, epoch);
 }
 
 int cbd_write(struct cbd_backend *b, unsigned lane, uint64_t off, const void *buf, uint64_t len,
@@ -98,7 +90,7 @@ int cbd_write(struct cbd_backend *b, unsigned lane, uint64_t off, const void *bu
             .src = (const uint8_t *)buf + done,
         };
 
-        error = insert_waiting(b, lane, &in);
+        error = insert_dirty(b, lane, &in);
         if (error != 0)
             return error;
         done += in.len;
@@ -123,7 +115,7 @@ int cbd_zero(struct cbd_backend *b, unsigned lane, uint64_t off, uint64_t len, u
 
     if (error != 0 || len == 0)
         return error;
-    error = insert_waiting(b, lane, &in);
+    error = insert_dirty(b, lane, &in);
     if (error != 0)
         return error;
     b->lanes[lane].stats.zeroes++;

@@ -140,7 +140,7 @@ static void neighbours_are_merged_into_one_request(void **state)
 
 static void requests_go_out_by_address(void **state)
 {
-    struct rig *r = attached(NULL);
+    struct rig *r = attached(&(struct rig_config){.attach = {.epoch_bytes_max = 1u << 20}});
     uint64_t last = 0;
 
     (void)state;

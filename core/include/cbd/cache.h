@@ -62,8 +62,8 @@ struct cbd_backend_info {
 bool cbd_backend_info(const struct cbd_cache *cache, uint32_t id, struct cbd_backend_info *info);
 
 /* The id of a name. CBD_E_NOTFOUND. */
-int cbd_backend_lookup(const struct cbd_cache *cache, const char *name, uint32_t *id)
-    CBD_MUST_CHECK;
+int cbd_backend_lookup(const struct cbd_cache *cache, const char *name,
+                       uint32_t *id) CBD_MUST_CHECK;
 
 struct cbd_backend_options {
     uint8_t uuid[16];
@@ -72,7 +72,7 @@ struct cbd_backend_options {
     uint64_t size_bytes;
     uint32_t logical_block_bytes;
     uint64_t cache_bytes; /* its share, rounded down to segments */
-    uint32_t streams;     /* how many writers can append side by side; 0: 4, fewer on a small share */
+    uint32_t streams; /* how many writers can append side by side; 0: 4, fewer on a small share */
     uint64_t created_s;
 };
 
@@ -93,13 +93,19 @@ int cbd_backend_add(struct cbd_cache *cache, const struct cbd_backend_options *o
 int cbd_backend_remove(struct cbd_cache *cache, uint32_t id) CBD_MUST_CHECK;
 
 #define CBD_IDENTITY_NONE UINT32_MAX
+#define CBD_QUEUE_DEPTH_MAX 64u
+#define CBD_WRITEBACK_RATE_MAX (UINT64_C(1) << 40)
+#define CBD_TIME_MAX_NS (UINT64_C(1) << 55) /* about a year */
 
+/*
+ * Zero everywhere: the defaults. What is out of range is refused with CBD_E_INVALID. "Share" is the
+ * backend's share of the cache, or max_dirty_bytes when that is less. "Space" is what a record, its
+ * header and its payload take in the cache.
+ */
 struct cbd_attach_options {
-    uint64_t space_timeout_ns;   /* T: how long a write waits for space; 0: 30 s */
-    uint32_t epoch_records_max;  /* an epoch with more records is closed; 0: 65536 */
-    uint32_t dirty_start_percent; /* write-back starts at this share of dirty bytes; 0: at once */
-    uint32_t trees;              /* power of two; 0: by the size of the share */
-    bool no_fill;                /* read misses are not cached */
+    /* Fixed while attached. */
+    uint32_t trees; /* power of two; 0: by the size of the share */
+    bool no_fill;   /* read misses are not cached */
     /* So many places are compared with the disk, at most 64; 0: 64; CBD_IDENTITY_NONE: none. */
     uint32_t identity_places;
     /*
@@ -110,18 +116,64 @@ struct cbd_attach_options {
     bool accept_backing;
     void (*conflict)(void *arg, uint64_t addr_bytes, uint64_t len_bytes);
     void *conflict_arg;
+
+    /* Changed by cbd_backend_tune() at any time. */
+
+    /* T, ns: how long a write waits for space without progress; up to CBD_TIME_MAX_NS; 0: 30 s */
+    uint64_t space_timeout_ns;
+    /* Epochs are written back when this percentage of the share is dirty; 0..100; 0: at once */
+    uint32_t dirty_start_percent;
+    /*
+     * From this percentage of the share on, the open epoch is written back too, writers are slowed
+     * down step by step to the speed of the disk, and the rate is not limited; 1..100; 0: 50
+     */
+    uint32_t dirty_urgent_percent;
+    /* An epoch with more records is closed, which costs a flush of the disk; 0: 65536 */
+    uint32_t epoch_records_max;
+    /* An epoch of more space is closed, which costs a flush of the disk; 0: 1/8 of the share */
+    uint64_t epoch_bytes_max;
+    /* Bytes a second of write-back below the urgent mark; ..CBD_WRITEBACK_RATE_MAX; 0: no limit */
+    uint64_t writeback_rate_bytes;
+    /* No request for so long: everything is written back; ..CBD_TIME_MAX_NS; 0: never */
+    uint64_t idle_ns;
+    /* Dirty data of this age is sent to the disk, whatever the marks say; ..CBD_TIME_MAX_NS; 0: no */
+    uint64_t max_dirty_age_ns;
+    /*
+     * Dirty payload never exceeds this: writers wait. A single piece that is larger is let in when
+     * nothing else is dirty. 0: no bound but the share
+     */
+    uint64_t max_dirty_bytes;
+    /* Requests of write-back in flight; each holds 256 KiB; 1..CBD_QUEUE_DEPTH_MAX; 0: 8 */
+    uint32_t queue_depth;
+    /*
+     * backend_consistency=off: many epochs are written as one, only the newest version of each
+     * sector, with one flush. Without the cache the disk is then no state that a disk could show.
+     */
+    bool backend_consistency_off;
 };
 
 /*
  * Recovers the backend and makes it ready. `disk` must outlive the attachment, have the size and
  * logical block that the backend was added with, and hold what was written to it: places of which
  * the cache has clean data are read and compared.
- * CBD_E_MISMATCH (another disk, or used without its cache), CBD_E_BUSY (attached already), CBD_E_READONLY, CBD_E_CORRUPT (a record that was
- * durable is damaged), CBD_E_MEDIA, CBD_E_NOMEM, CBD_E_IO. On error nothing but repairs was stored.
+ * CBD_E_INVALID (options), CBD_E_MISMATCH (another disk, or used without its cache), CBD_E_BUSY
+ * (attached already), CBD_E_READONLY, CBD_E_CORRUPT (a record that was durable is damaged),
+ * CBD_E_MEDIA, CBD_E_NOMEM, CBD_E_IO. On error nothing but repairs was stored.
  */
 int cbd_backend_attach(struct cbd_cache *cache, uint32_t id, struct cbd_disk *disk,
-                       const struct cbd_attach_options *options, struct cbd_backend **backend)
-    CBD_MUST_CHECK;
+                       const struct cbd_attach_options *options,
+                       struct cbd_backend **backend) CBD_MUST_CHECK;
+
+/*
+ * Changes the options of an attached backend that can be changed; the others are not looked at.
+ * From any thread, beside every other call. Writers and steps that are under way may still follow
+ * the old ones. CBD_E_INVALID: nothing was changed.
+ */
+int cbd_backend_tune(struct cbd_backend *backend,
+                     const struct cbd_attach_options *options) CBD_MUST_CHECK;
+
+/* The options that hold, with the defaults filled in. From any thread. */
+void cbd_backend_options(struct cbd_backend *backend, struct cbd_attach_options *options);
 
 /*
  * Writes everything back, flushes the disk, marks the backend clean and frees it. On error it
@@ -148,8 +200,8 @@ int cbd_write(struct cbd_backend *b, unsigned lane, uint64_t off, const void *bu
               unsigned flags) CBD_MUST_CHECK;
 
 /* Write zeroes or, with CBD_WRITE_PUNCH, discard: the range reads as zeroes. Errors as cbd_write. */
-int cbd_zero(struct cbd_backend *b, unsigned lane, uint64_t off, uint64_t len, unsigned flags)
-    CBD_MUST_CHECK;
+int cbd_zero(struct cbd_backend *b, unsigned lane, uint64_t off, uint64_t len,
+             unsigned flags) CBD_MUST_CHECK;
 
 /*
  * What was acknowledged before this call reaches the backing device before anything submitted
@@ -161,8 +213,8 @@ int cbd_flush(struct cbd_backend *b, unsigned lane) CBD_MUST_CHECK;
  * CBD_E_CORRUPT: a checksum is wrong and the data is dirty. CBD_E_MEDIA: the data cannot be read
  * and is dirty. CBD_E_IO: the disk failed. Clean data that is damaged is read from the disk.
  */
-int cbd_read(struct cbd_backend *b, unsigned lane, uint64_t off, void *buf, uint64_t len)
-    CBD_MUST_CHECK;
+int cbd_read(struct cbd_backend *b, unsigned lane, uint64_t off, void *buf,
+             uint64_t len) CBD_MUST_CHECK;
 
 enum cbd_work {
     CBD_WORK_WRITEBACK, /* move dirty data to the disk, one bounded step */
@@ -176,16 +228,25 @@ enum cbd_work {
  */
 int cbd_backend_step(struct cbd_backend *b, enum cbd_work work) CBD_MUST_CHECK;
 
-/* Asks write-back to go on until nothing is dirty (true) or as the thresholds say (false). */
+/* Asks write-back to go on until nothing is dirty (true) or as the options say (false). */
 void cbd_backend_drain(struct cbd_backend *b, bool drain);
+
+/*
+ * When a step that has returned 0 would find something to do because time has passed: by the clock
+ * of the environment, UINT64_MAX when only an event can bring work. Every such event calls wake().
+ * From any thread.
+ */
+uint64_t cbd_backend_due_ns(const struct cbd_backend *b);
 
 struct cbd_stats {
     uint64_t reads, writes, zeroes, flushes, fua;
     uint64_t read_bytes, hit_bytes, miss_bytes, write_bytes, zero_bytes, fill_bytes;
     uint64_t writeback_bytes, writeback_ios, writeback_zero_bytes, writeback_flushes;
     uint64_t writeback_epochs, writeback_errors;
+    uint64_t epochs_forced; /* closed by write-back or by their size: each costs a flush */
+    uint64_t writes_paced; /* waited for write-back above the urgent mark, or for max_dirty_bytes */
     uint64_t records, segments_opened, segments_reclaimed, reclaims;
-    uint64_t dirty_bytes, segments_free, segments;
+    uint64_t dirty_bytes, dirty_space_bytes, segments_free, segments;
     uint64_t epoch, epoch_written;
     uint64_t recovered_records, recovered_dirty_bytes, recovered_suspects;
     uint64_t index_extents, index_bytes;
