@@ -176,6 +176,7 @@ static int recover_segment(struct recovery *rec, uint32_t id)
     struct cbd_backend *b = rec->b;
     struct cbd_cache *c = b->cache;
     struct cbd_segment *seg = &c->segments[id];
+    bool closed = seg->entry.status == CBD_M_SEGMENT_CLOSED;
     struct cbd_scan scan;
     int error;
 
@@ -196,8 +197,9 @@ static int recover_segment(struct recovery *rec, uint32_t id)
     rec->last = 0;
     rec->live = 0;
     seg->order_min = UINT64_MAX;
-    seg->order_max = seg->entry.order_max;
-    seg->epoch_max = seg->entry.epoch_max;
+    /* An open one has no highest yet: what its entry may say is nobody's word. */
+    seg->order_max = closed ? seg->entry.order_max : 0;
+    seg->epoch_max = closed ? seg->entry.epoch_max : 0;
     seg->listed = false;
     error = cbd_scan_segment(c, id, &scan, visit_record, rec);
     if (error != 0)
