@@ -13,16 +13,18 @@ static const struct {
     {"replay", cbd_sim_cmd_replay},
     {"rerun", cbd_sim_cmd_rerun},
     {"drops", cbd_sim_drops},
+    {"litmus", cbd_sim_cmd_litmus},
 };
 
 static const struct cbd_tool_usage usage = {
     .program = "cbd-sim",
-    .synopsis = "replay --trace FILE [OPTIONS]\nrerun [OPTIONS] ID\ndrops [OPTIONS]",
+    .synopsis = "replay --trace FILE [OPTIONS]\nrerun [OPTIONS] ID\ndrops [OPTIONS]\nlitmus [NAME]",
     .summary = "Runs the cache in a simulator: every store, flush, fence and disk completion has\n"
                "a number, and the power can fail at any of them.\n"
                "  replay  a trace, with power cuts; recovery is checked after each\n"
                "  rerun   one failure again, from the ID that was printed for it\n"
-               "  drops   leave out each persist call of the cache in turn: which are needed?",
+               "  drops   leave out each persist call of the cache in turn: which are needed?\n"
+               "  litmus  what a power cut may leave of small programs, under each model",
     .operands_min = 1,
     .operands_max = 1000,
     .stop_at_operand = true,
