@@ -235,6 +235,7 @@ static bool restart(struct pass *p)
     for (uint32_t n = 0; n < w->config.backends; n++)
         sim_oracle_crash(w->oracle[n]);
     sim_world_power_cut(w, &crash);
+    sim_fault_end(w);
     hook(p);
     p->recovering = true;
     error = sim_process_start(&w->main, w, sim_rng_mix(h, 1), true, &where);
@@ -259,6 +260,7 @@ static int next_request(void *arg, struct sim_request *r)
         p->die_left = sim_rng_mix(c->config.seed, 500 + p->restarts_due++) % RESTART_STEPS;
     }
     p->requests++;
+    sim_fault_request(&p->world);
     return 1;
 }
 
@@ -307,6 +309,7 @@ static int run_pass(struct pass *p)
     sim_judge_init(&p->judge, w);
     hook(p);
     error = run_requests(p);
+    sim_fault_end(w);
     if (error == 0 && !p->result->run_failed && p->log != NULL && p->c->image != NULL)
         write_image(p);
     if (error == 0 && !p->result->run_failed && !p->stop)
@@ -318,6 +321,8 @@ static int run_pass(struct pass *p)
         p->result->requests[op] = w->requests[op];
         p->result->bytes[op] = w->bytes[op];
     }
+    p->result->requests_failed = w->requests_failed;
+    memcpy(p->result->faults, w->faults.struck, sizeof(p->result->faults));
     p->result->steps = p->step;
     p->result->segments = (uint32_t)p->result->stats[0].segments;
     p->result->judged = p->judge.counts;

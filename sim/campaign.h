@@ -78,6 +78,8 @@ struct sim_result {
     uint64_t requests[SIM_REQUEST_OP_COUNT];
     uint64_t bytes[SIM_REQUEST_OP_COUNT];
     uint64_t requests_total;
+    uint64_t requests_failed;         /* with an error that a fault explains */
+    uint64_t faults[SIM_FAULT_COUNT]; /* of the run */
     uint64_t restarts;
     struct cbd_stats stats[SIM_BACKENDS_MAX]; /* of the last process, before detach */
     struct cbd_stats total;                   /* sums over all processes of the run */

@@ -26,6 +26,23 @@ void sim_judge_destroy(struct sim_judge *j)
     sim_process_destroy(&j->process);
 }
 
+/* A fault takes the place of what other subsets do besides. */
+static void plan_fault(const struct sim_world *w, uint64_t subset, uint64_t draw,
+                       struct sim_state_plan *plan)
+{
+    uint32_t mask = w->config.faults & SIM_FAULTS_HONEST & ~(1u << SIM_FAULT_FULL);
+    uint64_t pick = draw % 64;
+
+    if (mask == 0 || (subset % 8 != 1 && subset % 8 != 4 && subset % 8 != 6))
+        return;
+    plan->faulty = true;
+    plan->fault_draw = sim_rng_mix(draw, 1);
+    plan->written = draw >> 8 & 1;
+    for (pick %= (uint64_t)__builtin_popcount(mask);; plan->fault++)
+        if ((mask >> plan->fault & 1) != 0 && pick-- == 0)
+            return;
+}
+
 void sim_plan_state(const struct sim_judge *j, uint64_t step, uint64_t subset,
                     uint64_t state_number, struct sim_state_plan *plan)
 {
@@ -42,6 +59,7 @@ void sim_plan_state(const struct sim_judge *j, uint64_t step, uint64_t subset,
     plan->twice = subset % 8 == 7;
     plan->backing = subset % 8 == 0;
     plan->full = state_number % 1000 == 0;
+    plan_fault(j->world, subset, sim_rng_mix(h, 6), plan);
 }
 
 static bool bad(struct sim_verdict *v, enum sim_failure failure, int error, const char *where)
@@ -199,8 +217,13 @@ static bool compare(struct sim_judge *j, uint32_t backend, uint64_t first, uint6
 {
     const struct sim_oracle *o = j->world->oracle[backend];
     uint64_t *versions = j->process.client.versions;
+    uint64_t failed = sim_fault_failed(j->world);
     int error = sim_process_read(&j->process, backend, first, sectors, versions);
 
+    if (sim_fault_excuses(error) && sim_fault_failed(j->world) != failed) {
+        j->counts.excused++;
+        return true;
+    }
     if (error != 0) {
         v->violation.sector = first;
         v->backend = backend;
@@ -341,8 +364,8 @@ static int judge_touched(void *ctx, uint64_t start_sector, uint64_t sectors)
     return 0;
 }
 
-/* All data ever written is read; then the cache goes on, writes back, and the disks are compared. */
-static bool judge_full(struct sim_judge *j, struct sim_verdict *v)
+/* All data ever written is read. */
+static bool judge_all(struct sim_judge *j, struct sim_verdict *v)
 {
     struct sim_world *w = j->world;
 
@@ -353,13 +376,53 @@ static bool judge_full(struct sim_judge *j, struct sim_verdict *v)
         if (sim_oracle_touched(w->oracle[n], judge_touched, &t) != 0)
             return false;
     }
-    for (uint32_t n = 0; n < w->config.backends; n++) {
-        int error = cbd_backend_detach(j->process.backend[n]);
-        uint64_t sector = 0;
+    return true;
+}
 
-        if (error != 0)
+/* Writes back and detaches. *failed: a disk would not; that is for when no fault is left. */
+static bool detach_all(struct sim_judge *j, bool *failed, struct sim_verdict *v)
+{
+    for (uint32_t n = 0; n < j->world->config.backends; n++) {
+        uint64_t before = sim_fault_failed(j->world);
+        int error = j->process.backend[n] != NULL ? cbd_backend_detach(j->process.backend[n]) : 0;
+
+        if (error == 0)
+            j->process.backend[n] = NULL;
+        else if (sim_fault_excuses(error) && sim_fault_failed(j->world) != before)
+            *failed = true;
+        else
             return bad(v, SIM_FAILURE_DRAIN, error, "detach after recovery");
-        for (; sim_disk_next_touched(w->disk[n], sector, &sector); sector++) {
+    }
+    return true;
+}
+
+/* Write-back stopped in the middle; now the pmem is lost (P4). */
+static bool judge_half_written(struct sim_judge *j, const struct sim_state_plan *plan,
+                               struct sim_verdict *v)
+{
+    bool ok;
+
+    sim_world_mark(j->world);
+    sim_world_power_cut(j->world, &plan->nested_crash);
+    ok = judge_backing(j, v);
+    sim_world_rollback(j->world);
+    return ok;
+}
+
+/* The cache goes on and writes back; then the disks are compared (P5). */
+static bool judge_written(struct sim_judge *j, const struct sim_state_plan *plan,
+                          struct sim_verdict *v)
+{
+    struct sim_world *w = j->world;
+    bool failed = false, again = false;
+
+    if (!detach_all(j, &failed, v) || (failed && !judge_half_written(j, plan, v)))
+        return false;
+    sim_fault_end(w);
+    if (!detach_all(j, &again, v))
+        return false;
+    for (uint32_t n = 0; n < w->config.backends; n++) {
+        for (uint64_t sector = 0; sim_disk_next_touched(w->disk[n], sector, &sector); sector++) {
             uint64_t version = sim_disk_peek(w->disk[n], sector);
 
             if (sim_oracle_check_final(w->oracle[n], sector, 1, version, &v->violation) !=
@@ -370,6 +433,27 @@ static bool judge_full(struct sim_judge *j, struct sim_verdict *v)
         }
     }
     return true;
+}
+
+/* An attach reads the disk: while that fails it may be refused. */
+static bool start_with_fault(struct sim_judge *j, const struct sim_state_plan *plan,
+                             struct sim_verdict *v)
+{
+    uint64_t failed;
+
+    if (plan->faulty) {
+        j->counts.faults++;
+        sim_fault_strike(j->world, plan->fault, plan->fault_draw);
+    }
+    failed = sim_fault_failed(j->world);
+    if (start(j, v))
+        return true;
+    if (!sim_fault_excuses(v->error) || sim_fault_failed(j->world) == failed)
+        return false;
+    j->counts.refused++;
+    memset(v, 0, sizeof(*v));
+    sim_fault_end(j->world);
+    return start(j, v);
 }
 
 /* What the first recovery showed must be what a second one shows (P3, P6). */
@@ -433,15 +517,18 @@ static bool judge_crashed(struct sim_judge *j, const struct sim_state_plan *plan
         if (!plan->lost_copy && !judge_check(j, v, "check before recovery"))
             return false;
     }
+    sim_fault_end(j->world);
     if (plan->nested && !start_nested(j, plan, v))
         return false;
-    if (!start(j, v) || !judge_open(j, &seen, v) || !judge_cached(j, v))
+    if (!start_with_fault(j, plan, v) || !judge_open(j, &seen, v) || !judge_cached(j, v))
         return false;
     if ((plan->twice || plan->kill) && !judge_twice(j, seen, v))
         return false;
-    if (plan->full && !judge_full(j, v))
+    if (plan->full && !judge_all(j, v))
         return false;
-    if (plan->full || !(plan->twice || plan->lost_copy))
+    if ((plan->full || plan->written) && !judge_written(j, plan, v))
+        return false;
+    if (plan->full || plan->written || !(plan->twice || plan->lost_copy))
         return true;
     return judge_check(j, v, "check after recovery");
 }
@@ -453,6 +540,7 @@ void sim_judge_state(struct sim_judge *j, const struct sim_state_plan *plan,
     void (*pm_hook)(void *, const struct sim_pm_event *) = w->pmem->hook;
     void (*disk_hook)(void *, const struct sim_disk_event *) = w->disk[0]->hook;
     void *arg = w->pmem->hook_arg;
+    struct sim_faults faults = w->faults;
 
     memset(verdict, 0, sizeof(*verdict));
     set_hooks(w, NULL, NULL, NULL);
@@ -462,6 +550,7 @@ void sim_judge_state(struct sim_judge *j, const struct sim_state_plan *plan,
     if (verdict->failure == SIM_FAILURE_NONE && w->pmem->counts.mixed.count != 0)
         (void)bad(verdict, SIM_FAILURE_STORES, 0, cbd_step_name(w->pmem->counts.mixed.step));
     sim_world_rollback(w);
+    w->faults = faults;
     set_hooks(w, pm_hook, disk_hook, arg);
 }
 

@@ -34,6 +34,10 @@ struct sim_state_plan {
     uint64_t lost_draw;
     bool twice;   /* power fails once more after recovery and reads */
     bool backing; /* judge the bare disks first */
+    bool faulty;  /* a device has a fault while the process recovers */
+    enum sim_fault fault;
+    uint64_t fault_draw;
+    bool written; /* write back, detach, compare */
     bool full;    /* read every sector ever touched; then write back, detach, compare */
 };
 
@@ -55,9 +59,11 @@ struct sim_judged {
     uint64_t nested;       /* of these with a second power cut inside recovery */
     uint64_t nested_at[4]; /* by store, flush, fence, disk completion */
     uint64_t killed, twice, full, backing, lost_copies;
-    uint64_t sectors;        /* compared */
-    uint64_t recovery_steps; /* longest recovery */
-    uint64_t suspects;       /* unfinished records that recovery discarded */
+    uint64_t faults, refused; /* recoveries with a fault; of these, refused because of it */
+    uint64_t excused;         /* reads that failed by a fault */
+    uint64_t sectors;         /* compared */
+    uint64_t recovery_steps;  /* longest recovery */
+    uint64_t suspects;        /* unfinished records that recovery discarded */
 };
 
 struct sim_judge {

@@ -262,30 +262,53 @@ static bool fault_hits(struct sim_disk_fault *fault)
     return true;
 }
 
+/* As if the same bytes had been written right behind where they belong, or right before. */
+static void misplace(struct sim_disk *disk, struct sim_disk_request *r)
+{
+    uint64_t off = r->off_bytes;
+
+    if (r->len_bytes <= disk->disk.size_bytes - off - r->len_bytes)
+        r->off_bytes = off + r->len_bytes;
+    else if (r->len_bytes <= off)
+        r->off_bytes = off - r->len_bytes;
+    for (uint64_t i = 0; i < r->len_bytes / SIM_SECTOR_BYTES; i++)
+        r->versions[i] = SIM_VERSION_GARBAGE;
+    apply(disk, r, r->fua || !disk->disk.volatile_cache, false);
+    r->off_bytes = off;
+}
+
+/* A request that fails: what it changes all the same. */
+static void take_part(struct sim_disk *disk, struct sim_disk_request *r)
+{
+    if (disk->state.gone || r->op == CBD_DISK_READ || r->op == CBD_DISK_FLUSH)
+        return;
+    if (disk->state.lie == SIM_DISK_MISPLACE && r->op == CBD_DISK_WRITE)
+        misplace(disk, r);
+    else
+        apply(disk, r, false, true);
+}
+
 static int take_effect(struct sim_disk *disk, struct sim_disk_request *r)
 {
     if (r->error != 0)
         return r->error;
-    if (disk->state.gone)
-        return CBD_E_IO;
-    bool failed = fault_hits(&disk->state.fault[r->op]);
+    bool failed = disk->state.gone || fault_hits(&disk->state.fault[r->op]);
+    int error = 0;
     sim_marks_own_pend(&disk->marks);
-    switch (r->op) {
-    case CBD_DISK_READ:
-        return failed ? CBD_E_IO : complete_read(disk, r);
-    case CBD_DISK_FLUSH:
-        if (!failed)
-            complete_flush(disk, r);
-        break;
-    case CBD_DISK_WRITE:
-    case CBD_DISK_ZERO:
-    case CBD_DISK_DISCARD:
-        if (r->op == CBD_DISK_WRITE)
-            check_buffer(disk, r);
-        apply(disk, r, !failed && (r->fua || !disk->disk.volatile_cache), failed);
-        break;
+    if (!disk->state.gone && r->op == CBD_DISK_WRITE)
+        check_buffer(disk, r);
+    if (failed) {
+        take_part(disk, r);
+        error = CBD_E_IO;
+    } else if (r->op == CBD_DISK_READ) {
+        error = complete_read(disk, r);
+    } else if (r->op == CBD_DISK_FLUSH) {
+        complete_flush(disk, r);
+    } else {
+        apply(disk, r, r->fua || !disk->disk.volatile_cache, false);
     }
-    return failed ? CBD_E_IO : 0;
+    disk->state.failed += error != 0;
+    return disk->state.lie != SIM_DISK_HONEST ? 0 : error;
 }
 
 static void drop_from_queue(struct sim_disk_queue *q, size_t k)
@@ -449,4 +472,16 @@ void sim_disk_fail_next(struct sim_disk *disk, enum cbd_disk_op op, uint64_t ski
 void sim_disk_set_gone(struct sim_disk *disk, bool gone)
 {
     disk->state.gone = gone;
+}
+
+void sim_disk_set_lie(struct sim_disk *disk, enum sim_disk_lie lie)
+{
+    disk->state.lie = lie;
+}
+
+void sim_disk_heal(struct sim_disk *disk)
+{
+    memset(disk->state.fault, 0, sizeof(disk->state.fault));
+    disk->state.gone = false;
+    sim_ranges_remove(&disk->latent, 0, disk->disk.size_bytes);
 }

@@ -52,6 +52,12 @@ struct sim_disk_fault {
     uint64_t skip, count;
 };
 
+enum sim_disk_lie {
+    SIM_DISK_HONEST,
+    SIM_DISK_MUTE,     /* what fails is reported as done: as if nobody looked at errors */
+    SIM_DISK_MISPLACE, /* a write that would fail goes to the wrong place, and is reported as done */
+};
+
 /* What a mark restores besides content and pending set. */
 struct sim_disk_state {
     uint64_t completions;     /* also those that failed */
@@ -61,6 +67,8 @@ struct sim_disk_state {
     uint64_t changed_in_flight;   /* sectors whose buffer changed between submit and completion */
     struct sim_disk_fault fault[SIM_DISK_OPS];
     bool gone;
+    enum sim_disk_lie lie;
+    uint64_t failed; /* completions that had an error, or should have had one */
 };
 
 struct sim_disk_level {
@@ -161,5 +169,12 @@ void sim_disk_fail_next(struct sim_disk *disk, enum cbd_disk_op op, uint64_t ski
 
 /* While gone, every completion fails with CBD_E_IO and changes nothing. */
 void sim_disk_set_gone(struct sim_disk *disk, bool gone);
+
+/* What becomes of requests that fail by the calls above. A read that is reported as done although
+ * it failed leaves its buffer as it was. */
+void sim_disk_set_lie(struct sim_disk *disk, enum sim_disk_lie lie);
+
+/* No fault is left: nothing fails any more, no sector is unreadable, the disk is there. */
+void sim_disk_heal(struct sim_disk *disk);
 
 #endif

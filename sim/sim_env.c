@@ -81,6 +81,8 @@ static void env_report(struct cbd_env *base, const struct cbd_report *report)
 static int env_wait(struct cbd_env *base, bool (*ready)(void *arg), void *arg, uint64_t timeout_ns)
 {
     struct sim_env *env = (struct sim_env *)base;
+    uint64_t deadline =
+        timeout_ns > UINT64_MAX - env->now_ns ? UINT64_MAX : env->now_ns + timeout_ns;
     uint64_t idle = 0;
     int error = 0;
 
@@ -90,6 +92,8 @@ static int env_wait(struct cbd_env *base, bool (*ready)(void *arg), void *arg, u
     for (;;) {
         if (ready(arg))
             return 0;
+        if (env->now_ns >= deadline)
+            return CBD_E_TIMEDOUT;
         env->now_ns += STEP_NS;
         if (env->progress != NULL && env->progress(env->progress_arg)) {
             idle = 0;
@@ -98,7 +102,7 @@ static int env_wait(struct cbd_env *base, bool (*ready)(void *arg), void *arg, u
         /* Nobody can run any more: the rest of the time passes at once. */
         if (++idle > 64) {
             SIM_REQUIRE(timeout_ns != UINT64_MAX);
-            env->now_ns += timeout_ns;
+            env->now_ns = deadline;
             return CBD_E_TIMEDOUT;
         }
     }

@@ -9,7 +9,7 @@
 
 #define DECISION_NS UINT64_C(1000)
 #define IDLE_NS_MIN UINT64_C(1000000)
-#define IDLE_NS_MAX UINT64_C(1000000000)
+#define IDLE_NS_MAX UINT64_C(100000000) /* far below the time that a write waits for space */
 /* So many decisions without any numbered step, or so long a request: nobody gets anywhere. */
 #define QUIET_MAX UINT64_C(1000000)
 #define REQUEST_NS_MAX UINT64_C(3600000000000)

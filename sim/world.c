@@ -14,6 +14,7 @@ _Static_assert(SIM_VERSION_GARBAGE == SIM_ORACLE_GARBAGE, "garbage");
 _Static_assert(SIM_VERSION_INITIAL == SIM_ORACLE_INITIAL, "initial");
 
 #define SECTOR UINT64_C(512)
+#define FAILED_NS UINT64_C(200000000)
 
 static int fail(struct sim_world *w, int error, const char *where)
 {
@@ -34,6 +35,9 @@ static bool backend_step(struct sim_process *p, uint32_t n, enum cbd_work work)
         (work == CBD_WORK_RECLAIM ? SIM_THREAD_RECLAIM : SIM_THREAD_WRITEBACK) + n;
     did = cbd_backend_step(p->backend[n], work);
     p->world->pmem->thread = thread;
+    /* A disk that fails takes its time: who waits for it will not wait for ever. */
+    if (did < 0)
+        p->env.now_ns += FAILED_NS;
     return did > 0;
 }
 
@@ -192,6 +196,7 @@ int sim_world_create(struct sim_world *w, const struct sim_config *config)
     if (error != 0)
         return fail(w, error, "backend add");
     w->main.background = true;
+    sim_rng_seed(&w->faults.rng, sim_rng_mix(config->seed, 3));
     if (config->schedule != SIM_SCHEDULE_SERIAL)
         w->main.sched = sim_sched_create(w);
     error = sim_process_start(&w->main, w, sim_rng_mix(config->seed, 1), true, &where);

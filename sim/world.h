@@ -12,6 +12,7 @@
 #include "oracle.h"
 #include "sim_disk.h"
 #include "sim_env.h"
+#include "sim_fault.h"
 #include "sim_pmem.h"
 #include "trace/trace.h"
 
@@ -47,6 +48,8 @@ struct sim_config {
     uint32_t clients;          /* requests in flight at most, unless serial: 1 .. SIM_CLIENTS_MAX */
     uint32_t depth;            /* PCT: change points + 1; 0 counts as 1 */
     uint64_t space_timeout_ns; /* 0: the engine's default */
+    uint32_t faults;           /* bit f: enum sim_fault f strikes */
+    bool faults_mute;          /* for tests: errors of disks do not reach the engine */
 };
 
 /*
@@ -103,7 +106,8 @@ struct sim_world {
     struct sim_oracle_violation violation; /* of a read in the run itself; promise NONE: none */
     uint32_t violation_backend;
     char stuck[SIM_STUCK_BYTES]; /* who waits where, when the run got stuck; else empty */
-    bool stop;                   /* set by a hook: sim_world_run() shall return */
+    struct sim_faults faults;
+    bool stop; /* set by a hook: sim_world_run() shall return */
 };
 
 /* Formats the pmem, adds the backends, attaches them. 0 or an error of core/. */

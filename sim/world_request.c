@@ -139,12 +139,17 @@ bool sim_client_serve(struct sim_world *w, struct sim_client *client, const stru
     w->bytes[r->op] += all.len;
     do {
         uint64_t max = r->op == SIM_REQUEST_TRIM ? UINT64_MAX : SIM_REQUEST_BYTES_MAX;
+        uint64_t failed = sim_fault_failed(w);
         int error;
 
         part = all;
         part.off += done;
         part.len = all.len - done < max ? all.len - done : max;
         error = do_part(w, client, r, &part);
+        if (w->config.faults != 0 && sim_fault_excuses(error) && sim_fault_failed(w) != failed) {
+            w->requests_failed++;
+            return true;
+        }
         if (error != 0) {
             w->error = error;
             w->error_where = "request";

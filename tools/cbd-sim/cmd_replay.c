@@ -28,6 +28,7 @@ enum {
     OPT_SCHEDULE,
     OPT_THREADS,
     OPT_DEPTH,
+    OPT_FAULTS,
     OPT_JOBS,
     OPT_IMAGE,
     OPT_REPORT,
@@ -61,6 +62,10 @@ static const struct cbd_tool_option options[] = {
      "request (serial; random with --threads)"},
     {OPT_THREADS, "threads", "N", "requests at a time, unless serial (4)"},
     {OPT_DEPTH, "depth", "N", "pct: how many events in some order a bug needs (3)"},
+    {OPT_FAULTS, "faults", "LIST",
+     "faults of the devices: all, or some of read-eio, write-eio,\n"
+     "flush-eio, latent, gone, full; lost-flush, lost-write, misplaced\n"
+     "are disks that lie, which is found as violations (none)"},
     {OPT_JOBS, "jobs", "N", "processes; the report does not depend on it (all cores)"},
     {OPT_IMAGE, "image", "FILE",
      "leave the pmem of one last power cut in a new\n"
@@ -180,6 +185,11 @@ static int set_option(struct parsed *p, int key, const char *arg)
         return set_u32("--threads", arg, 1, SIM_CLIENTS_MAX, &r->threads, p->why, n);
     case OPT_DEPTH:
         return set_u32("--depth", arg, 1, 1000, &r->depth, p->why, n);
+    case OPT_FAULTS:
+        if (sim_fault_parse(arg, &r->faults))
+            return 0;
+        snprintf(p->why, n, "--faults: got '%.80s', limit all, none or a list of names", arg);
+        return CBD_E_INVALID;
     case OPT_JOBS:
         return set_u32("--jobs", arg, 1, SIM_WORKERS_MAX, &r->jobs, p->why, n);
     case OPT_IMAGE:

@@ -44,15 +44,18 @@ bool cbd_sim_model_parse(const char *name, enum sim_model *model)
 void cbd_sim_id_print(const struct cbd_sim_replay *r, const struct sim_failed *f,
                       char id[CBD_SIM_ID_BYTES])
 {
+    char faults[256];
+
     snprintf(id, CBD_SIM_ID_BYTES,
              PREFIX "step=%llu:subset=%llu:number=%llu:seed=%llu:restarts=%u:subsets=%u:"
                     "cache=%llu:segment=%u:streams=%u:checksum=%d:lenient=%d:model=%s:format=%s:"
-                    "schedule=%s:threads=%u:depth=%u:crc=%08x:trace=%s",
+                    "schedule=%s:threads=%u:depth=%u:faults=%s:crc=%08x:trace=%s",
              (unsigned long long)f->step, (unsigned long long)f->subset,
              (unsigned long long)f->number, (unsigned long long)r->seed, r->restarts, r->subsets,
              (unsigned long long)r->cache_bytes, r->segment_bytes, r->streams, !r->no_data_checksum,
              r->lenient, cbd_sim_model_name(r->model), sim_trace_format_name(r->format),
-             sim_schedule_name(r->schedule), r->threads, r->depth, r->trace_crc, r->trace);
+             sim_schedule_name(r->schedule), r->threads, r->depth,
+             sim_fault_list(r->faults, faults, sizeof(faults)), r->trace_crc, r->trace);
 }
 
 static bool number(const char *text, uint64_t max, int base, uint64_t *value)
@@ -105,6 +108,8 @@ static bool set(struct cbd_sim_replay *r, const char *key, const char *value)
         return cbd_sim_model_parse(value, &r->model);
     if (strcmp(key, "schedule") == 0)
         return sim_schedule_parse(value, &r->schedule);
+    if (strcmp(key, "faults") == 0)
+        return sim_fault_parse(value, &r->faults);
     if (strcmp(key, "format") == 0)
         return sim_trace_format_parse(value, &r->format) == 0;
     if (!number(value, UINT32_MAX, strcmp(key, "crc") == 0 ? 16 : 10, &v))

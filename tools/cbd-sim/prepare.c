@@ -12,6 +12,7 @@
 #define DISK_BYTES_MAX (UINT64_C(16) << 40)
 #define DISK_BYTES_MIN (UINT64_C(1) << 20)
 #define LOGICAL_BLOCK 512u
+#define FAULTY_TIMEOUT_NS UINT64_C(1000000000) /* of a write that waits for space */
 
 bool cbd_sim_file_crc(const char *path, uint32_t *crc)
 {
@@ -135,6 +136,8 @@ int cbd_sim_prepare(struct cbd_sim_replay *r, struct cbd_sim_trace *t, struct si
         .schedule = r->schedule,
         .clients = r->threads,
         .depth = r->depth,
+        .faults = r->faults,
+        .space_timeout_ns = r->faults != 0 ? FAULTY_TIMEOUT_NS : 0,
     };
     exit_code = size_disks(r, t, &c->config);
     if (r->cache_bytes == 0)

@@ -47,6 +47,21 @@ static void requests(const struct sim_result *r)
     }
 }
 
+static void faults(const struct cbd_sim_replay *replay, const struct sim_result *r)
+{
+    struct text a, b;
+
+    if (replay->faults == 0)
+        return;
+    for (int f = 0; f < SIM_FAULT_COUNT; f++)
+        if ((replay->faults >> f & 1) != 0)
+            printf("  %-12s %11s   times in the run\n", sim_fault_name((enum sim_fault)f),
+                   count(r->faults[f], &a));
+    printf("    requests   %11s   failed by that\n", count(r->requests_failed, &b));
+    printf("    recoveries %11s   with a fault; %s refused to attach until it was over\n\n",
+           count(r->judged.faults, &a), count(r->judged.refused, &b));
+}
+
 static void cache(const struct sim_result *r)
 {
     const struct cbd_stats *s = &r->total;
@@ -152,6 +167,7 @@ void cbd_sim_report_text(const struct cbd_sim_replay *r, const struct cbd_sim_tr
     printf("\n");
     requests(result);
     printf("\n");
+    faults(r, result);
     cache(result);
     printf("\n");
     cuts(result);

@@ -19,6 +19,20 @@ static void put_requests(json_t *doc, const struct sim_result *r)
     }
 }
 
+static void put_faults(json_t *doc, const struct cbd_sim_replay *replay, const struct sim_result *r)
+{
+    json_t *o = cbd_tool_json_object(doc, "faults");
+
+    for (int f = 0; f < SIM_FAULT_COUNT; f++)
+        if ((replay->faults >> f & 1) != 0)
+            cbd_tool_json_u64(o, sim_fault_name((enum sim_fault)f), r->faults[f]);
+    if (replay->faults == 0)
+        return;
+    cbd_tool_json_u64(o, "requests_failed", r->requests_failed);
+    cbd_tool_json_u64(o, "recoveries", r->judged.faults);
+    cbd_tool_json_u64(o, "refused", r->judged.refused);
+}
+
 static void put_cache(json_t *doc, const struct sim_result *r)
 {
     const struct cbd_stats *s = &r->total;
@@ -117,6 +131,7 @@ int cbd_sim_report_json(const struct cbd_sim_replay *r, const struct cbd_sim_tra
         cbd_tool_json_u64(doc, "threads", r->threads);
         cbd_tool_json_u64(doc, "depth", r->depth);
     }
+    put_faults(doc, r, result);
     cbd_tool_json_u64(doc, "cache_bytes", c->config.cache_bytes);
     cbd_tool_json_u64(doc, "segment_bytes", c->config.segment_bytes);
     cbd_tool_json_u64(doc, "streams", c->config.streams);

@@ -28,6 +28,7 @@ struct cbd_sim_replay {
     enum sim_schedule schedule;
     uint32_t threads; /* requests at a time, unless serial */
     uint32_t depth;
+    uint32_t faults; /* mask of enum sim_fault */
     uint32_t jobs;
     const char *report; /* where the report goes as JSON, beside the text, or NULL */
     const char *image;  /* where the pmem of a last power cut goes, or NULL */
