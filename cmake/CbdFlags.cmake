@@ -33,3 +33,7 @@ if(CBD_COVERAGE)
     add_compile_options(--coverage)
     add_link_options(--coverage)
 endif()
+# Bugs that can be switched on, for the simulator to find: core/include/cbd/canary.h.
+if(CBD_CANARIES)
+    add_compile_definitions(CBD_CANARIES)
+endif()

@@ -49,6 +49,8 @@ static int generator_next(void *arg, struct sim_request *r, struct sim_trace_err
         return 1;
     r->fua = r->op == SIM_REQUEST_WRITE && dice < 5;
     r->len_bytes = draw_len(g);
+    if (r->op == SIM_REQUEST_TRIM && g->trim_max_bytes != 0 && sim_rng_chance(&g->rng, 1, 4))
+        r->len_bytes = (1 + sim_rng_below(&g->rng, g->trim_max_bytes / SECTOR)) * SECTOR;
     r->off_bytes = sim_rng_below(&g->rng, sectors) * SECTOR;
     if (sim_rng_chance(&g->rng, 1, 2))
         r->off_bytes = r->off_bytes / 4096 * 4096;

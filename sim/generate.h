@@ -12,6 +12,7 @@ struct sim_generator {
     uint64_t space_bytes; /* addresses are below; multiples of 512 */
     uint32_t volumes;
     uint32_t len_max_bytes;
+    uint64_t trim_max_bytes; /* of every fourth discard; 0: like all others */
     /* private */
     struct sim_rng rng;
     uint64_t done;

@@ -239,8 +239,15 @@ int sim_process_read(struct sim_process *p, uint32_t backend, uint64_t start_sec
     return 0;
 }
 
+static void repair_disks(struct sim_world *w)
+{
+    for (uint32_t n = 0; n < w->config.backends; n++)
+        memset(w->disk[n]->state.fault, 0, sizeof(w->disk[n]->state.fault));
+}
+
 void sim_world_drain(struct sim_world *w)
 {
+    repair_disks(w);
     for (uint32_t n = 0; n < w->config.backends; n++) {
         cbd_backend_drain(w->main.backend[n], true);
         while (backend_step(&w->main, n, CBD_WORK_WRITEBACK) || complete_one(w, n, &w->main.rng))
@@ -296,6 +303,7 @@ void sim_world_rollback(struct sim_world *w)
 
 void sim_world_power_cut(struct sim_world *w, const struct sim_crash *crash)
 {
+    repair_disks(w);
     sim_pmem_crash(w->pmem, crash);
     for (uint32_t n = 0; n < w->config.backends; n++) {
         struct sim_crash other = *crash;
@@ -309,6 +317,7 @@ void sim_world_power_cut(struct sim_world *w, const struct sim_crash *crash)
 
 void sim_world_kill(struct sim_world *w)
 {
+    repair_disks(w);
     for (uint32_t n = 0; n < w->config.backends; n++)
         sim_disk_kill(w->disk[n]);
 }

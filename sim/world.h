@@ -42,6 +42,7 @@ struct sim_config {
     bool no_data_checksum;
     bool disk_write_through;   /* the disk has no volatile cache */
     bool disk_keeps_discarded; /* a discard does not zero */
+    uint32_t disk_errors;      /* before one request in this many a disk request is made to fail */
     enum sim_model model;
     enum cbd_step drop_step;
     enum sim_schedule schedule;
@@ -163,7 +164,7 @@ uint64_t sim_world_steps(const struct sim_world *w);
 void sim_world_mark(struct sim_world *w);
 void sim_world_rollback(struct sim_world *w);
 
-/* A power cut on all devices at once. */
+/* A power cut on all devices at once. Disks that were about to fail are in order after it. */
 void sim_world_power_cut(struct sim_world *w, const struct sim_crash *crash);
 
 /* Only the process dies. */

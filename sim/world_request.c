@@ -128,12 +128,25 @@ static int do_part(struct sim_world *w, struct sim_client *client, const struct 
     }
 }
 
+/* One of the next requests that change the disk fails. */
+static void break_disk(struct sim_world *w)
+{
+    static const enum cbd_disk_op ops[] = {CBD_DISK_WRITE, CBD_DISK_FLUSH, CBD_DISK_ZERO,
+                                           CBD_DISK_DISCARD};
+    struct sim_rng *rng = &w->main.rng;
+
+    if (w->config.disk_errors != 0 && sim_rng_chance(rng, 1, w->config.disk_errors))
+        sim_disk_fail_next(w->disk[sim_rng_below(rng, w->config.backends)],
+                           ops[sim_rng_below(rng, 4)], sim_rng_below(rng, 4), 1);
+}
+
 bool sim_client_serve(struct sim_world *w, struct sim_client *client, const struct sim_request *r)
 {
     struct clipped all = {.backend = r->volume % w->config.backends}, part;
     uint64_t done = 0;
 
     w->requests[r->op]++;
+    break_disk(w);
     if (r->op != SIM_REQUEST_FLUSH && !clip(w, r, &all))
         return true;
     w->bytes[r->op] += all.len;

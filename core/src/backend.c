@@ -56,7 +56,8 @@ static bool unowned(const struct cbd_cache *c, uint32_t segment, uint32_t id)
 {
     uint16_t owner = c->segments[segment].entry.owner;
 
-    return owner == 0 || owner == id + 1 || c->configs[owner - 1].used != CBD_M_BACKEND_USED;
+    return owner == 0 || owner == id + 1 || CBD_CANARY(SEGMENT_TAKEN_AWAY) ||
+           c->configs[owner - 1].used != CBD_M_BACKEND_USED;
 }
 
 /* Gives `want` segments to backend `id` (counted from 0) and takes any others that name it away. */
@@ -74,7 +75,8 @@ static int assign_segments(struct cbd_cache *c, uint32_t id, uint32_t want)
         if (e->owner == owner && e->status == CBD_M_SEGMENT_FREE)
             continue;
         e->owner = owner;
-        e->status = CBD_M_SEGMENT_FREE;
+        if (!CBD_CANARY(OLD_RECORDS_ADOPTED) || !take)
+            e->status = CBD_M_SEGMENT_FREE;
         e->stream = 0;
         e->records = 0;
         e->order_max = 0;
@@ -129,7 +131,7 @@ static int check_options(const struct cbd_cache *c, const struct cbd_backend_opt
         (lbs & (lbs - 1)) != 0 || o->size_bytes == 0 || o->size_bytes % lbs != 0 ||
         o->size_bytes > (UINT64_C(1) << 48))
         return CBD_E_INVALID;
-    if (config->segments < config->streams + CBD_SHARE_RESERVE ||
+    if ((config->segments < config->streams + CBD_SHARE_RESERVE && !CBD_CANARY(NO_RESERVE)) ||
         config->segments > cbd_cache_unowned(c))
         return CBD_E_NOSPACE;
     if (cbd_backend_lookup(c, o->name, &id) == 0)
@@ -162,9 +164,11 @@ int cbd_backend_add(struct cbd_cache *cache, const struct cbd_backend_options *o
     if (i == CBD_BACKENDS)
         return CBD_E_NOSPACE;
     error = repair_before_write(cache);
+    if (error == 0 && CBD_CANARY(ADDED_TOO_EARLY))
+        error = cbd_twin_write_backend(cache, i, &config);
     if (error == 0)
         error = assign_segments(cache, i, config.segments); /* B1 */
-    if (error == 0) {
+    if (error == 0 && !CBD_CANARY(OLD_STATE_ADOPTED)) {
         cache->states[i] = (struct cbd_backend_state){.seq = cache->states[i].seq};
         error = cbd_twin_write_state(cache, i, &cache->states[i], CBD_TWIN_BACKEND_STATE);
     }
@@ -200,6 +204,8 @@ int cbd_backend_remove(struct cbd_cache *cache, uint32_t id)
     if (error != 0)
         return error;
     config.seq = cache->configs[id].seq;
+    if (CBD_CANARY(SHARE_GIVEN_BACK_FIRST))
+        error = assign_segments(cache, id, 0);
     error = cbd_twin_write_backend(cache, id, &config); /* B2 */
     if (error != 0)
         return error;
@@ -300,7 +306,7 @@ int cbd_backend_attach(struct cbd_cache *cache, uint32_t id, struct cbd_disk *di
     if (error != 0)
         return error;
     config = &cache->configs[id];
-    if (disk->size_bytes != config->size_bytes ||
+    if ((disk->size_bytes != config->size_bytes && !CBD_CANARY(SIZE_NOT_COMPARED)) ||
         disk->logical_block_bytes != config->logical_block_bytes) {
         bool size = disk->size_bytes != config->size_bytes;
 
@@ -378,9 +384,14 @@ int cbd_backend_write_all(struct cbd_backend *b)
 int cbd_backend_detach(struct cbd_backend *backend)
 {
     struct cbd_backend *b = backend;
-    int error = cbd_backend_write_all(b);
+    int error = 0;
 
-    if (error == 0) {
+    if (CBD_CANARY(CLEAN_BEFORE_DRAIN)) {
+        b->state.flags &= ~CBD_M_STATE_ATTACHED;
+        error = cbd_twin_write_state(b->cache, b->id, &b->state, CBD_TWIN_BACKEND_STATE);
+    }
+    error = cbd_backend_write_all(b);
+    if (error == 0 || CBD_CANARY(DETACH_ERROR_IGNORED)) {
         b->state.flags &= ~CBD_M_STATE_ATTACHED;
         error = cbd_twin_write_state(b->cache, b->id, &b->state, CBD_TWIN_BACKEND_STATE); /* B3 */
         if (error != 0)

@@ -128,7 +128,8 @@ static int super_findings(struct cbd_check *k, const struct super_copy s[CBD_SUP
     int stop = 0;
 
     for (uint32_t i = 0; i < CBD_SUPER_COPIES && stop == 0; i++) {
-        if (s[i].error == 0 && super_equal(&s[first].m, &s[i].m))
+        if ((s[i].error == 0 && super_equal(&s[first].m, &s[i].m)) ||
+            (CBD_CANARY(CHECK_ONE_SUPERBLOCK) && i != first))
             continue;
         f = cbd_check_finding(s[i].error == 0 ? CBD_PROBLEM_SUPER_DIFFERS : CBD_PROBLEM_SUPER_COPY);
         f.copy = i;

@@ -45,7 +45,7 @@ static int report_damaged(struct cbd_check *k, uint32_t segment, uint32_t slot,
     f.range_known = h != NULL;
     if (h != NULL) {
         f.addr_bytes = h->addr_bytes;
-        f.len_bytes = h->len_bytes;
+        f.len_bytes = CBD_CANARY(CHECK_NAMES_TOO_LITTLE) ? CBD_SECTOR_BYTES : h->len_bytes;
     }
     return cbd_check_report(k, &f);
 }

@@ -278,7 +278,7 @@ static int check_segment(struct cbd_check *k, uint32_t id)
         stop = check_suspect(&w, &scan);
     if (stop == 0 && open && !scan.suspect && k->out->backends[w.backend].unclean)
         stop = cbd_check_unfinished(k, id, &scan);
-    if (stop == 0 && scan.damaged != 0)
+    if (stop == 0 && scan.damaged != 0 && !CBD_CANARY(CHECK_PASSES_DAMAGE))
         stop = cbd_check_damage(k, id, &scan);
     else if (stop == 0 && !open)
         stop = check_closed(&w);
@@ -310,7 +310,9 @@ int cbd_check_records(struct cbd_check *k)
     int stop = 0;
 
     for (uint32_t id = 0; id < k->cache.super.geo.segment_count && stop == 0; id++) {
-        if (k->entries[id].plan != CBD_CHECK_PLAN_SCAN) {
+        if (k->entries[id].plan != CBD_CHECK_PLAN_SCAN ||
+            (CBD_CANARY(CHECK_SKIPS_CLOSED) &&
+             k->cache.segments[id].entry.status == CBD_M_SEGMENT_CLOSED)) {
             show_segment(k, id, NULL, NULL);
             continue;
         }

@@ -78,7 +78,11 @@ static void read_copies(struct cbd_check *k, struct twin_view *t, void *a, void 
     const struct cbd_geometry *geo = &k->cache.super.geo;
 
     t->copy[0].read = pm->ops->read(pm, geo->table_a_off + t->place, a, len_bytes) == 0;
-    t->copy[1].read = pm->ops->read(pm, geo->table_b_off + t->place, b, len_bytes) == 0;
+    t->copy[1].read =
+        pm->ops->read(pm,
+                      (CBD_CANARY(CHECK_FIRST_COPY_ONLY) ? geo->table_a_off : geo->table_b_off) +
+                          t->place,
+                      b, len_bytes) == 0;
     t->equal = t->copy[0].read && t->copy[1].read && memcmp(a, b, len_bytes) == 0;
 }
 

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "cbd/cache.h"
+#include "cbd/canary.h"
 #include "lock.h"
 #include "media.h"
 #include "report.h"

@@ -14,6 +14,7 @@
  */
 #include <string.h>
 
+#include "cbd/canary.h"
 #include "crc.h"
 #include "media.h"
 
@@ -89,7 +90,8 @@ static int begin(struct cbd_pmem *pm, const struct cbd_super *super, uint64_t ol
     struct cbd_super formatting = *super;
 
     formatting.incompat |= CBD_INCOMPAT_FORMATTING;
-    if (old_super2_off != 0 && old_super2_off != super->geo.super2_off)
+    if (old_super2_off != 0 && old_super2_off != super->geo.super2_off &&
+        !CBD_CANARY(OLD_SUPERBLOCK_LEFT))
         pm->ops->set(pm, old_super2_off, 0, CBD_PAGE_BYTES, CBD_PMEM_NT, CBD_STEP_FORMAT_ERASE);
     return write_supers(pm, &formatting, CBD_STEP_FORMAT_BEGIN, CBD_STEP_FORMAT_BEGIN_FENCE);
 }
@@ -112,15 +114,20 @@ int cbd_format(struct cbd_pmem *pm, struct cbd_env *env, const struct cbd_format
     super.created_s = options->created_s;
     super.salt = options->salt;
     super.generation_floor = cbd_super_generation(pm) + 1; /* F3 */
-    if (cbd_super_read(pm, env, &old, &bad) != 0)
+    if (CBD_CANARY(FORMAT_RESTARTS_GENERATIONS))
+        super.generation_floor = 1, old.geo.super2_off = 0;
+    else if (cbd_super_read(pm, env, &old, &bad) != 0)
         old.geo.super2_off = 0;
     else if (old_generation(pm, &old) >= super.generation_floor)
         super.generation_floor = old_generation(pm, &old) + 1;
-    error = begin(pm, &super, old.geo.super2_off);
+    error = CBD_CANARY(FORMAT_NOT_ANNOUNCED) ? 0 : begin(pm, &super, old.geo.super2_off);
+    if (CBD_CANARY(NAMED_BEFORE_TABLES))
+        error = write_supers(pm, &super, CBD_STEP_FORMAT_SUPER, CBD_STEP_FORMAT_SUPER_FENCE);
     if (error != 0)
         return error;
     write_table(pm, &super, super.geo.table_a_off);
-    write_table(pm, &super, super.geo.table_b_off);
+    if (!CBD_CANARY(OLD_COPIES_LEFT))
+        write_table(pm, &super, super.geo.table_b_off);
     error = pm->ops->fence(pm, CBD_STEP_FORMAT_TABLE_FENCE); /* F2 */
     if (error != 0)
         return error;

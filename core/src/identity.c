@@ -75,8 +75,10 @@ static void take(struct check *ck, uint32_t n, const struct cbd_extent *e, uint6
 {
     struct cbd_backend *b = ck->b;
     struct cbd_cache *c = b->cache;
-    uint64_t addr = device_addr(b, n, sector);
-    uint64_t skip = (sector - e->start) * CBD_SECTOR_BYTES;
+    /* Extents are made of logical blocks; the disk reads nothing smaller. */
+    uint64_t first = sector - sector % (b->disk->logical_block_bytes / CBD_SECTOR_BYTES);
+    uint64_t addr = device_addr(b, n, first);
+    uint64_t skip = (first - e->start) * CBD_SECTOR_BYTES;
     uint64_t len =
         cbd_min64(CBD_BLOCK_BYTES - addr % CBD_BLOCK_BYTES, e->len * CBD_SECTOR_BYTES - skip);
     struct place *p = &ck->places[ck->count];

@@ -64,9 +64,10 @@ uint64_t cbd_index_local(const struct cbd_backend *b, uint64_t addr)
  */
 uint64_t cbd_index_next_order(struct cbd_backend *b, struct cbd_index_tree *t)
 {
-    uint64_t floor = atomic_load(&b->era) << CBD_ORDER_COUNT_BITS;
+    uint64_t floor =
+        CBD_CANARY(ORDER_WITHOUT_ERA) ? 1 : atomic_load(&b->era) << CBD_ORDER_COUNT_BITS;
 
-    t->last_order = t->last_order + 1 > floor ? t->last_order + 1 : floor;
+    t->last_order = t->last_order + 1 > floor ? t->last_order + !CBD_CANARY(ORDER_STUCK) : floor;
     return t->last_order;
 }
 
@@ -98,7 +99,8 @@ bool cbd_index_part(struct cbd_backend *b, uint32_t n, uint64_t addr, uint64_t l
     part->tree = &b->trees[n];
     part->start = first == r0 ? cbd_index_local(b, addr) : (first / trees) * CBD_REGION_SECTORS;
     end = last == r1 ? cbd_index_local(b, addr + len - 1) + 1
-                     : (last / trees + 1) * CBD_REGION_SECTORS;
+                     : (last / trees + (last == first || !CBD_CANARY(LAST_REGION_LEFT_OUT))) *
+                           CBD_REGION_SECTORS;
     part->len = end - part->start;
     return true;
 }
@@ -127,6 +129,8 @@ int cbd_index_insert_range(struct cbd_backend *b, const struct cbd_record *r, ui
 
         if (!cbd_index_part(b, n, r->addr_bytes, r->len_bytes, &part))
             continue;
+        if (CBD_CANARY(DISCARD_IN_ONE_TREE) && e.len != 0)
+            break;
         e.start = part.start;
         e.len = part.len;
         error = cbd_tree_insert(&part.tree->pool, &part.tree->tree, &e);

@@ -73,7 +73,7 @@ static int store_payload(struct cbd_backend *b, const struct cbd_insert *in,
     c->pm->ops->copy(c->pm, base - header_bytes, bytes, header_bytes, CBD_PMEM_NT,
                      CBD_STEP_INSERT_HEADER);
     c->pm->ops->copy(c->pm, base, in->src, in->len, CBD_PMEM_NT, CBD_STEP_INSERT_DATA);
-    if (cbd_checksums(c))
+    if (cbd_checksums(c) || CBD_CANARY(PAYLOAD_NOT_FENCED))
         return 0;
     return c->pm->ops->fence(c->pm, CBD_STEP_INSERT_DATA_FENCE); /* I1 */
 }
@@ -94,7 +94,8 @@ static int lock_trees(struct cbd_backend *b, const struct cbd_insert *in)
             continue;
         cbd_lock_take(env, &part.tree->lock);
         pieces = part.len / ((1u << CBD_TREE_LEN_BITS) - 1) + 1;
-        error = cbd_tree_reserve(&part.tree->pool, &part.tree->tree, (unsigned)pieces);
+        if (!CBD_CANARY(NODES_NOT_RESERVED))
+            error = cbd_tree_reserve(&part.tree->pool, &part.tree->tree, (unsigned)pieces);
         if (error != 0)
             cbd_lock_drop(&part.tree->lock);
     }
@@ -135,13 +136,14 @@ static uint64_t take_order(struct cbd_backend *b, const struct cbd_insert *in)
         if (cbd_index_part(b, n, in->addr, in->len, &part)) {
             uint64_t next = cbd_index_next_order(b, part.tree);
 
-            order = next > order ? next : order;
+            if (!CBD_CANARY(ORDER_OF_FIRST_TREE) || order == 0)
+                order = next > order ? next : order;
         }
     }
     for (uint32_t n = first; n < end; n++) {
         struct cbd_index_part part;
 
-        if (cbd_index_part(b, n, in->addr, in->len, &part))
+        if (cbd_index_part(b, n, in->addr, in->len, &part) && !CBD_CANARY(ORDER_NOT_SPREAD))
             part.tree->last_order = order;
     }
     return order;
@@ -154,17 +156,22 @@ static int publish(struct cbd_backend *b, struct cbd_insert *in, const struct cb
     struct cbd_cache *c = b->cache;
     const struct cbd_segment *seg = &c->segments[room->segment];
     struct cbd_m_record m;
+    bool sampled; /* the order was taken before */
     int error;
 
     record->epoch = in->type == CBD_M_RECORD_FILL ? 0 : atomic_load(&b->epoch); /* E1 */
-    record->order = in->type == CBD_M_RECORD_FILL ? in->order : take_order(b, in);
+    sampled =
+        in->type == CBD_M_RECORD_FILL ? !CBD_CANARY(FILL_ORDERED_LATE) : CBD_CANARY(ORDER_UNLOCKED);
+    record->order = sampled ? in->order : take_order(b, in);
     cbd_record_encode(record, seg->record_seed, seg->entry.generation, room->slot, &m);
     c->pm->ops->copy(c->pm,
                      cbd_segment_off(&c->super.geo, room->segment) +
                          cbd_slot_off(&c->super.geo, room->slot),
                      &m, sizeof(m), CBD_PMEM_NT, CBD_STEP_INSERT_RECORD);
-    error = c->pm->ops->fence(c->pm, CBD_STEP_INSERT_RECORD_FENCE); /* I4 */
-    if (error != 0)
+    error = CBD_CANARY(RECORD_NOT_FENCED) || CBD_CANARY(FENCED_UNLOCKED)
+                ? 0
+                : c->pm->ops->fence(c->pm, CBD_STEP_INSERT_RECORD_FENCE); /* I4 */
+    if (error != 0 && !CBD_CANARY(FENCE_FAILURE_IGNORED))
         return error;
     error = cbd_index_insert_range(b, record, room->segment); /* I5 */
     /* A fill may be cut into more pieces than were reserved: what does not go in is not cached. */
@@ -191,14 +198,20 @@ static int insert_into(struct cbd_backend *b, struct cbd_stream *s, struct cbd_i
         error = store_payload(b, in, room, &record.header_crc);
     }
     if (error == 0) {
-        int nomem = lock_trees(b, in);
+        int nomem;
 
+        if (CBD_CANARY(ORDER_UNLOCKED) && in->type != CBD_M_RECORD_FILL)
+            in->order = take_order(b, in);
+        nomem = lock_trees(b, in);
         if (nomem != 0) {
-            cbd_stream_skip(b, room, in->len);
+            if (!CBD_CANARY(SPACE_NOT_SKIPPED))
+                cbd_stream_skip(b, room, in->len);
             return nomem;
         }
         error = publish(b, in, room, &record);
         unlock_trees(b, in);
+        if (CBD_CANARY(FENCED_UNLOCKED) && error == 0)
+            error = b->cache->pm->ops->fence(b->cache->pm, CBD_STEP_INSERT_RECORD_FENCE);
     }
     if (error != 0) {
         atomic_store(&b->failed, error);
@@ -217,9 +230,11 @@ int cbd_insert(struct cbd_backend *b, unsigned lane, struct cbd_insert *in)
     struct cbd_room room;
     int error;
 
-    cbd_lock_take(b->cache->env, &s->lock);
+    if (!CBD_CANARY(STREAM_NOT_LOCKED))
+        cbd_lock_take(b->cache->env, &s->lock);
     error = atomic_load(&b->failed);
-    if (error == 0 && in->type == CBD_M_RECORD_FILL && in->order < atomic_load(&b->horizon_next))
+    if (error == 0 && in->type == CBD_M_RECORD_FILL && !CBD_CANARY(FILL_BELOW_HORIZON) &&
+        in->order < atomic_load(&b->horizon_next))
         error = CBD_E_AGAIN;
     if (error == 0)
         error = cbd_stream_room(b, s, in->addr, &payload, &room);

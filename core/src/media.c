@@ -5,11 +5,12 @@
 #include <assert.h>
 #include <string.h>
 
+#include "cbd/canary.h"
 #include "crc.h"
 
 uint32_t cbd_seed_cache(const uint8_t uuid[16], uint64_t salt)
 {
-    struct cbd_le64 s = cbd_put64(salt);
+    struct cbd_le64 s = cbd_put64(CBD_CANARY(SEED_WITHOUT_SALT) ? 0 : salt);
 
     return cbd_crc32c(cbd_crc32c(0xffffffffu, uuid, 16), &s, sizeof(s));
 }
@@ -150,7 +151,8 @@ bool cbd_state_decode(const struct cbd_m_backend_state *m, uint32_t seed,
     s->attaches = cbd_get64(m->attaches);
     if (s->epoch_written > CBD_EPOCH_MAX || s->horizon > CBD_ORDER_MAX)
         return false;
-    return (s->flags & ~(CBD_M_STATE_ATTACHED | CBD_M_STATE_DROPPING)) == 0 && all_zero(m->reserved, sizeof(m->reserved));
+    return (s->flags & ~(CBD_M_STATE_ATTACHED | CBD_M_STATE_DROPPING)) == 0 &&
+           all_zero(m->reserved, sizeof(m->reserved));
 }
 
 void cbd_segment_encode(const struct cbd_segment_entry *s, uint32_t seed, struct cbd_m_segment *m)
@@ -207,11 +209,13 @@ void cbd_record_encode(const struct cbd_record *r, uint32_t seed, uint64_t gener
         r->addr_bytes,
         r->len_bytes,
         r->payload_off | (uint64_t)r->header_crc << 32,
-        0,
+        CBD_CANARY(STACK_BYTES_IN_RECORD) ? slot + 1 : 0,
     };
 
-    words[0] |= cbd_crc32c_line(seed ^ slot, words);
+    words[0] |= cbd_crc32c_line(CBD_CANARY(SEED_WITHOUT_SLOT) ? seed : seed ^ slot, words);
     put_line(m, words);
+    if (CBD_CANARY(CHECKSUM_TOO_SHORT))
+        m->crc = cbd_put32(body_crc(m, 32, seed ^ slot));
 }
 
 static bool record_payload_valid(const struct cbd_record *r, uint32_t slot,
@@ -257,7 +261,9 @@ bool cbd_record_decode(const struct cbd_m_record *m, uint32_t seed, uint64_t gen
     if (cbd_get32(m->generation_low) != (uint32_t)generation)
         return false;
     memcpy(&copy, m, sizeof(copy));
-    if (cbd_get32(copy.crc) != body_crc(&copy, sizeof(copy), seed ^ slot))
+    if (cbd_get32(copy.crc) != body_crc(&copy, CBD_CANARY(CHECKSUM_TOO_SHORT) ? 32 : sizeof(copy),
+                                        CBD_CANARY(SEED_WITHOUT_SLOT) ? seed : seed ^ slot) &&
+        !CBD_CANARY(RECORD_NOT_CHECKED))
         return false;
     r->type = copy.type;
     r->flags = copy.flags;

@@ -27,7 +27,8 @@ struct run {
 
 static void announce(struct cbd_backend *b, unsigned lane)
 {
-    atomic_store(&b->lanes[lane].reading, atomic_load(&b->grace)); /* G1 */
+    if (!CBD_CANARY(READER_NOT_ANNOUNCED))
+        atomic_store(&b->lanes[lane].reading, atomic_load(&b->grace)); /* G1 */
     /*
      * And looks again: a reclaim that did not see the announcement has counted grace up before, and
      * what it forgot before that is seen from here on, also without the tree's lock.
@@ -63,7 +64,7 @@ static struct run next_run(struct cbd_backend *b, uint64_t addr, uint64_t len)
     if (run.hit) {
         run.skip = (pos - run.extent.start) * CBD_SECTOR_BYTES;
         run.len = cbd_min64(run.len, run.extent.len * CBD_SECTOR_BYTES - run.skip);
-    } else if (found) {
+    } else if (found && !CBD_CANARY(GAP_TOO_LONG)) {
         run.len = cbd_min64(run.len, (run.extent.start - pos) * CBD_SECTOR_BYTES);
     }
     return run;
@@ -89,7 +90,8 @@ bool cbd_extent_clean(struct cbd_backend *b, const struct cbd_extent *e)
     cbd_lock_take(c->env, &b->table_lock);
     written = b->state.epoch_written;
     cbd_lock_drop(&b->table_lock);
-    return r.type == CBD_M_RECORD_FILL || r.epoch <= written;
+    return (r.type == CBD_M_RECORD_FILL || r.epoch <= written || CBD_CANARY(BAD_DIRTY_FROM_DISK)) &&
+           !CBD_CANARY(BAD_CLEAN_IS_AN_ERROR);
 }
 
 /* CBD_E_AGAIN: the cached copy is bad, the disk has a good one. */
@@ -106,6 +108,8 @@ static int copy_hit(struct cbd_backend *b, const struct run *run, uint8_t *buf)
         return 0;
     }
     error = cbd_extent_read(c, &run->extent, run->skip, run->len, buf, &bad);
+    if (error == CBD_E_CORRUPT && CBD_CANARY(READ_NOT_VERIFIED))
+        error = c->pm->ops->read(c->pm, off, buf, run->len);
     if (error == 0)
         return 0;
     clean = cbd_extent_clean(b, &run->extent);

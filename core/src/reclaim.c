@@ -91,7 +91,9 @@ static int for_each_record(struct walk *w, uint32_t id,
         struct cbd_record r;
 
         error = cbd_load_record(c, id, slot, &r);
-        if (error == 0 && r.type != CBD_M_RECORD_VOID && r.order < w->below)
+        if (error != 0 && CBD_CANARY(BAD_RECORD_PASSED))
+            error = 0;
+        else if (error == 0 && r.type != CBD_M_RECORD_VOID && r.order < w->below)
             error = visit(w, &r);
     }
     return error;
@@ -99,7 +101,8 @@ static int for_each_record(struct walk *w, uint32_t id,
 
 static int must_be_clean(struct walk *w, const struct cbd_record *r)
 {
-    if (r->type == CBD_M_RECORD_FILL || r->epoch <= w->epoch_written)
+    if (r->type == CBD_M_RECORD_FILL || CBD_CANARY(DIRTY_FORGOTTEN) ||
+        r->epoch <= w->epoch_written + CBD_CANARY(CLEAN_OFF_BY_ONE))
         return 0;
     return CBD_E_AGAIN;
 }
@@ -107,7 +110,8 @@ static int must_be_clean(struct walk *w, const struct cbd_record *r)
 /* A closed segment all of whose records are below D'. */
 static bool whole(const struct walk *w, const struct cbd_segment *seg)
 {
-    return seg->entry.status == CBD_M_SEGMENT_CLOSED && seg->order_max < w->below;
+    return seg->entry.status == CBD_M_SEGMENT_CLOSED &&
+           (seg->order_max < w->below || CBD_CANARY(LIVE_SEGMENT_FREED));
 }
 
 /* R2, and write-back must have passed every segment that would become free. */
@@ -115,7 +119,7 @@ static int segment_clean(struct walk *w, uint32_t id)
 {
     const struct cbd_segment *seg = &w->b->cache->segments[id];
 
-    if (whole(w, seg) && seg->listed)
+    if (whole(w, seg) && seg->listed && !CBD_CANARY(LISTED_SEGMENT_FREED))
         return CBD_E_AGAIN;
     return for_each_record(w, id, must_be_clean);
 }
@@ -128,7 +132,7 @@ static int forget(struct walk *w, const struct cbd_record *r)
 /* R3 */
 static int segment_forget(struct walk *w, uint32_t id)
 {
-    return for_each_record(w, id, forget);
+    return CBD_CANARY(INDEX_NOT_FORGOTTEN) ? 0 : for_each_record(w, id, forget);
 }
 
 /*
@@ -140,10 +144,12 @@ static int segment_free(struct walk *w, uint32_t id)
     struct cbd_backend *b = w->b;
     const struct cbd_segment *seg = &b->cache->segments[id];
 
-    if (!whole(w, seg) || seg->listed)
+    if (!whole(w, seg) || (seg->listed && !CBD_CANARY(LISTED_SEGMENT_FREED)))
         return 0;
     cbd_lock_take(b->cache->env, &b->table_lock);
     cbd_segment_make_free(b, id);
+    if (CBD_CANARY(FREED_TWICE))
+        cbd_segment_make_free(b, id);
     b->reclaim_stats.segments_reclaimed++;
     cbd_lock_drop(&b->table_lock);
     return 0;
@@ -155,7 +161,7 @@ static void wait_for_readers(struct cbd_backend *b)
     uint64_t now = atomic_fetch_add(&b->grace, 1) + 1;
     struct cbd_env *env = b->cache->env;
 
-    for (uint32_t i = 0; i < CBD_LANES; i++) {
+    for (uint32_t i = 0; i < CBD_LANES && !CBD_CANARY(READERS_NOT_AWAITED); i++) {
         for (;;) {
             uint64_t reading = atomic_load(&b->lanes[i].reading);
 
@@ -177,7 +183,8 @@ static void begin_era_above(struct cbd_backend *b, uint64_t below)
         ;
     if (atomic_load(&b->horizon_next) < below)
         atomic_store(&b->horizon_next, below);
-    cbd_epoch_barrier(b);
+    if (!CBD_CANARY(OLD_ERA_NOT_AWAITED))
+        cbd_epoch_barrier(b);
 }
 
 static int move_horizon(struct cbd_backend *b, uint64_t below)
@@ -185,8 +192,13 @@ static int move_horizon(struct cbd_backend *b, uint64_t below)
     int error;
 
     cbd_lock_take(b->cache->env, &b->table_lock);
-    b->state.horizon = below;
-    error = cbd_twin_write_state(b->cache, b->id, &b->state, CBD_TWIN_HORIZON); /* R4 */
+    if (!CBD_CANARY(HORIZON_STORED_LATE))
+        b->state.horizon = below;
+    error = CBD_CANARY(HORIZON_NOT_STORED)
+                ? 0
+                : cbd_twin_write_state(b->cache, b->id, &b->state, CBD_TWIN_HORIZON); /* R4 */
+    if (CBD_CANARY(HORIZON_STORED_LATE))
+        b->state.horizon = below;
     cbd_lock_drop(&b->table_lock);
     if (error != 0)
         atomic_store(&b->failed, error);
@@ -203,6 +215,8 @@ static int reclaim(struct walk *w)
     error = for_each_segment(w, segment_clean);
     if (error == 0)
         error = for_each_segment(w, segment_forget);
+    if (CBD_CANARY(FREED_BEFORE_HORIZON))
+        (void)for_each_segment(w, segment_free);
     if (error == 0 && w->below > b->state.horizon)
         error = move_horizon(b, w->below);
     if (error != 0)

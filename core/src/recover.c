@@ -56,7 +56,7 @@ static int visit_record(void *arg, uint32_t slot, const struct cbd_record *r)
     struct cbd_backend *b = rec->b;
     struct cbd_segment *seg = &b->cache->segments[rec->id];
     bool dirty = (r->type == CBD_M_RECORD_WRITE || r->type == CBD_M_RECORD_ZERO) &&
-                 r->epoch > b->state.epoch_written;
+                 r->epoch > b->state.epoch_written + CBD_CANARY(E_OFF_BY_ONE);
 
     if (r->type == CBD_M_RECORD_VOID)
         return 0;
@@ -72,12 +72,13 @@ static int visit_record(void *arg, uint32_t slot, const struct cbd_record *r)
                    r->addr_bytes | r->len_bytes, b->disk->logical_block_bytes);
         return CBD_E_CORRUPT;
     }
-    if (dirty && r->order < b->state.horizon) {
+    if ((dirty || CBD_CANARY(FORGOTTEN_REFUSED)) && r->order < b->state.horizon) {
         cbd_report(b->cache->env, CBD_ERROR, CBD_E_CORRUPT, "record", "is dirty but forgotten",
                    rec->id, r->payload_off, r->order, b->state.horizon);
         return CBD_E_CORRUPT;
     }
-    seg->order_min = cbd_min64(seg->order_min, r->order);
+    if (!CBD_CANARY(LOWEST_ORDER_LOST))
+        seg->order_min = cbd_min64(seg->order_min, r->order);
     if (r->order > seg->order_max)
         seg->order_max = r->order;
     if (r->epoch > seg->epoch_max)
@@ -85,14 +86,15 @@ static int visit_record(void *arg, uint32_t slot, const struct cbd_record *r)
     if (dirty) {
         if (rec->first == 0) {
             rec->first = r->epoch;
-            seg->written = slot;
+            seg->written = slot + CBD_CANARY(CURSOR_OFF_BY_ONE);
         }
         rec->last = r->epoch > rec->last ? r->epoch : rec->last;
         rec->dirty_space += cbd_record_space(r->type, r->addr_bytes, r->len_bytes);
         if (r->type == CBD_M_RECORD_WRITE)
             rec->stats.recovered_dirty_bytes += r->len_bytes;
     }
-    if (r->order < b->state.horizon)
+    if (r->order < b->state.horizon || (CBD_CANARY(CLEAN_NOT_RECOVERED) && !dirty) ||
+        (CBD_CANARY(DISCARD_NOT_RECOVERED) && r->type == CBD_M_RECORD_ZERO))
         return 0;
     if (!dirty && (b->state.flags & CBD_M_STATE_DROPPING) != 0)
         return 0; /* A1 */
@@ -164,8 +166,9 @@ static int resume_segment(struct recovery *rec, const struct cbd_scan *scan)
                    cbd_segment_off(&c->super.geo, rec->id) +
                        cbd_slot_off(&c->super.geo, scan->records - 1),
                    scan->records - 1, scan->durable);
-        void_record(c, rec->id, scan->records - 1);
-    } else {
+        if (!CBD_CANARY(UNFINISHED_NOT_VOIDED))
+            void_record(c, rec->id, scan->records - 1);
+    } else if (!CBD_CANARY(LAST_RECORD_NOT_FLUSHED)) {
         flush_record(c, rec->id, scan->records - 1);
     }
     return 0;
@@ -204,7 +207,7 @@ static int recover_segment(struct recovery *rec, uint32_t id)
     error = cbd_scan_segment(c, id, &scan, visit_record, rec);
     if (error != 0)
         return error;
-    if (scan.damaged != 0)
+    if (scan.damaged != 0 && !CBD_CANARY(DAMAGE_PASSED))
         return report_damage(c, id, &scan);
     seg->records = scan.records;
     seg->payload_end = scan.payload_end;
@@ -289,12 +292,13 @@ static void build_lists(struct recovery *rec)
 {
     struct cbd_backend *b = rec->b;
 
-    sort_dirty(rec->dirty, rec->dirty_count);
+    if (!CBD_CANARY(SEGMENTS_BY_NUMBER))
+        sort_dirty(rec->dirty, rec->dirty_count);
     for (uint32_t i = 0; i < rec->dirty_count; i++) {
         struct cbd_stream *s = &b->streams[rec->dirty[i].stream];
 
         atomic_store(&s->dirty_epoch, rec->dirty[i].last);
-        if (rec->dirty[i].id != s->segment)
+        if (rec->dirty[i].id != s->segment && !CBD_CANARY(CLOSED_NOT_LISTED))
             cbd_stream_list(b, s, rec->dirty[i].id);
     }
     for (uint32_t n = 0; n < b->stream_count; n++)
@@ -310,8 +314,9 @@ static int begin_counting(struct recovery *rec)
 {
     struct cbd_backend *b = rec->b;
     uint64_t order = rec->order_max > b->state.horizon ? rec->order_max : b->state.horizon;
-    uint64_t epoch =
-        rec->epoch_max > b->state.epoch_written ? rec->epoch_max : b->state.epoch_written;
+    uint64_t epoch = rec->epoch_max > b->state.epoch_written && !CBD_CANARY(EPOCH_FALLS)
+                         ? rec->epoch_max
+                         : b->state.epoch_written;
 
     if (order > CBD_ORDER_START_MAX || epoch > CBD_EPOCH_START_MAX) {
         bool of_order = order > CBD_ORDER_START_MAX;
@@ -323,7 +328,7 @@ static int begin_counting(struct recovery *rec)
                    of_order ? CBD_ORDER_START_MAX : CBD_EPOCH_START_MAX);
         return CBD_E_CORRUPT;
     }
-    atomic_store(&b->era, (order >> CBD_ORDER_COUNT_BITS) + 1);
+    atomic_store(&b->era, (order >> CBD_ORDER_COUNT_BITS) + !CBD_CANARY(ERA_NOT_RAISED));
     atomic_store(&b->epoch, epoch + 1);
     atomic_store(&b->horizon_next, b->state.horizon);
     return 0;
@@ -361,6 +366,8 @@ int cbd_recover(struct cbd_backend *b)
         return error;
     b->state.flags |= CBD_M_STATE_ATTACHED;
     b->state.attaches++;
+    if (CBD_CANARY(ATTACHED_NOT_STORED))
+        b->state.flags &= ~CBD_M_STATE_ATTACHED;
     /* The first fence of this write is also that of V3 and V4. */
     return cbd_twin_write_state(c, b->id, &b->state, CBD_TWIN_RECOVER_STATE); /* V5 */
 }

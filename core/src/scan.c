@@ -33,7 +33,7 @@ static enum whole payload_whole(struct cbd_cache *c, uint32_t id, uint32_t slot,
     if (r->type != CBD_M_RECORD_WRITE && r->type != CBD_M_RECORD_FILL)
         return WHOLE;
     error = cbd_load_header(c, id, r->payload_off, &head);
-    if (error == 0 &&
+    if (error == 0 && !CBD_CANARY(HEADER_NOT_TIED) &&
         (head.h.crc != r->header_crc || head.h.slot != slot || head.h.addr_bytes != r->addr_bytes ||
          head.h.len_bytes != r->len_bytes || head.h.type != r->type))
         error = CBD_E_CORRUPT;
@@ -132,7 +132,7 @@ int cbd_scan_segment(struct cbd_cache *c, uint32_t id, struct cbd_scan *scan,
         if (bad == CBD_E_MEDIA && slot == unread)
             unread = slot + 1;
         if (bad != 0) {
-            if (!closed && slot - unread >= GAP_SLOTS)
+            if ((!closed && slot - unread >= GAP_SLOTS) || CBD_CANARY(HOLE_ENDS_SCAN))
                 break;
             continue;
         }
@@ -150,14 +150,18 @@ int cbd_scan_segment(struct cbd_cache *c, uint32_t id, struct cbd_scan *scan,
     if (error == 0 && have_last) {
         scan->durable = last.durable;
         scan->suspect = !closed && unread == scan->records &&
+                        !CBD_CANARY(LAST_PAYLOAD_NOT_VERIFIED) &&
                         payload_whole(c, id, scan->records - 1, &last) == TORN;
         if (!scan->suspect) {
-            note(scan, &last);
+            if (!CBD_CANARY(LAST_PAYLOAD_OVERWRITTEN))
+                note(scan, &last);
             error = visit(arg, scan->records - 1, &last);
         }
     }
-    if (error == 0 && !closed)
+    if (error == 0 && !closed && !CBD_CANARY(LOST_TAIL_NOT_SEEN))
         find_lost_tail(c, id, unread, scan);
+    if (closed && CBD_CANARY(CLOSED_COUNT_IGNORED))
+        limit = scan->records;
     for (uint32_t gone = scan->records; closed && gone < limit; gone++)
         damaged(scan, gone);
     if (closed)

@@ -18,6 +18,8 @@
 
 void cbd_segment_seeds(const struct cbd_cache *c, uint32_t id, struct cbd_segment *seg)
 {
+    if (CBD_CANARY(SEED_WITHOUT_SEGMENT))
+        id = 0;
     seg->record_seed = cbd_seed_place(c->seed, CBD_SEED_RECORD, id, seg->entry.generation);
     seg->header_seed = cbd_seed_place(c->seed, CBD_SEED_HEADER, id, seg->entry.generation);
 }
@@ -51,7 +53,7 @@ static bool place_payload(const struct cbd_backend *b, const struct cbd_segment 
                           uint64_t len, uint32_t *payload_off)
 {
     const struct cbd_geometry *geo = &b->cache->super.geo;
-    uint32_t limit = cbd_payload_limit(geo, seg->records + 1);
+    uint32_t limit = cbd_payload_limit(geo, seg->records + !CBD_CANARY(END_OF_SEGMENT));
     uint32_t header = len != 0 ? cbd_header_bytes(addr, (uint32_t)len) : 0;
 
     if (seg->records >= geo->segment_bytes / sizeof(struct cbd_m_record))
@@ -67,7 +69,7 @@ static bool place_payload(const struct cbd_backend *b, const struct cbd_segment 
 static uint64_t part_that_fits(const struct cbd_backend *b, const struct cbd_segment *seg,
                                uint64_t addr, uint64_t len, uint32_t *payload_off)
 {
-    uint64_t unit = b->cache->super.geo.atomic_bytes;
+    uint64_t unit = CBD_CANARY(CUT_ANYWHERE) ? 512 : b->cache->super.geo.atomic_bytes;
 
     if (place_payload(b, seg, addr, len, payload_off))
         return len;
@@ -101,9 +103,11 @@ static int close_segment(struct cbd_backend *b, struct cbd_stream *s)
     struct cbd_segment *seg = &b->cache->segments[s->segment];
 
     seg->entry.status = CBD_M_SEGMENT_CLOSED;
-    seg->entry.records = seg->records;
-    seg->entry.order_max = seg->order_max;
+    seg->entry.records = seg->records - CBD_CANARY(CLOSED_ONE_SHORT);
+    seg->entry.order_max = CBD_CANARY(CLOSED_LOWEST_ORDER) ? seg->order_min : seg->order_max;
     seg->entry.epoch_max = seg->epoch_max;
+    if (CBD_CANARY(CLOSE_NOT_STORED))
+        return 0;
     return cbd_twin_write_segment(b->cache, s->segment, &seg->entry, CBD_TWIN_SEGMENT_CLOSE);
 }
 
@@ -116,11 +120,15 @@ static int open_segment(struct cbd_backend *b, struct cbd_stream *s, uint32_t id
         return CBD_E_CORRUPT; /* only a forged entry gets here */
     e->status = CBD_M_SEGMENT_OPEN;
     e->stream = (uint8_t)(s - b->streams);
-    e->generation++; /* S2 */
+    e->generation += !CBD_CANARY(GENERATION_KEPT); /* S2 */
+    if (CBD_CANARY(GENERATION_WRAPS))
+        e->generation = b->cache->super.generation_floor + e->generation % 2;
     e->records = 0;
     e->order_max = 0;
     e->epoch_max = 0;
     cbd_segment_seeds(b->cache, id, seg);
+    if (CBD_CANARY(GENERATION_NOT_STORED))
+        return 0;
     return cbd_twin_write_segment(b->cache, id, e, CBD_TWIN_SEGMENT_OPEN);
 }
 
@@ -220,7 +228,8 @@ void cbd_stream_commit(struct cbd_backend *b, struct cbd_stream *s, const struct
 
     seg->records = room->slot + 1;
     if (room->payload_off != 0)
-        seg->payload_end = payload_end(room, record->len_bytes);
+        seg->payload_end =
+            payload_end(room, record->len_bytes - 512 * CBD_CANARY(PAYLOAD_END_SHORT));
     if (record->order < seg->order_min)
         seg->order_min = record->order;
     if (record->order > seg->order_max)
@@ -228,7 +237,8 @@ void cbd_stream_commit(struct cbd_backend *b, struct cbd_stream *s, const struct
     if (record->epoch > seg->epoch_max)
         seg->epoch_max = record->epoch;
     if (record->type == CBD_M_RECORD_WRITE || record->type == CBD_M_RECORD_ZERO) {
-        atomic_store_explicit(&s->dirty_epoch, record->epoch, memory_order_release);
+        if (record->type == CBD_M_RECORD_WRITE || !CBD_CANARY(DISCARD_LEAVES_EPOCH_CLEAN))
+            atomic_store_explicit(&s->dirty_epoch, record->epoch, memory_order_release);
         count(&s->dirty_records, 1);
         count(&s->dirty_space,
               cbd_record_space(record->type, record->addr_bytes, record->len_bytes));

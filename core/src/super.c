@@ -171,6 +171,10 @@ int cbd_super_read(struct cbd_pmem *pm, struct cbd_env *env, struct cbd_super *s
     uint64_t end = pm->size_bytes / CBD_PAGE_BYTES * CBD_PAGE_BYTES;
 
     scan_copy(pm, env, CBD_SUPER0_OFF, 0, super, &scan);
+    if (CBD_CANARY(FIRST_SUPERBLOCK_ONLY)) {
+        *bad_copies = scan.bad;
+        return scan.found ? 0 : scan.error;
+    }
     scan_copy(pm, env, CBD_SUPER1_OFF, 1, super, &scan);
     /* A device that has grown keeps its last copy where the old end was. */
     if (scan.found)
@@ -188,7 +192,7 @@ void cbd_repair_supers(struct cbd_cache *c)
     for (uint32_t copy = 0; copy < CBD_SUPER_COPIES; copy++) {
         struct cbd_m_super m;
 
-        if ((c->bad_supers & 1u << copy) == 0)
+        if ((c->bad_supers & 1u << copy) == 0 || CBD_CANARY(SUPERBLOCK_NOT_REPAIRED))
             continue;
         cbd_super_encode(&c->super, copy, &m);
         c->pm->ops->copy(c->pm, places[copy], &m, sizeof(m), CBD_PMEM_NT, CBD_STEP_RECOVER_SUPER);

@@ -203,7 +203,7 @@ static uint64_t cut(struct cbd_tree_pool *pool, struct cbd_tree *tree, struct cb
     old_end = cbd_tree_words_end(old.w0);
     if (old_start < start) {
         CBD_TREE_SET(leaf->leaf.w0[i], cbd_tree_words_range(old_start, start - old_start));
-        if (old_end <= end)
+        if (old_end <= end || CBD_CANARY(CUT_LOSES_END))
             return old_end;
         cbd_tree_words_cut_front(&old, end - old_start);
         cbd_tree_edit_put(pool, tree, &old);
@@ -243,7 +243,7 @@ static int insert_run(struct cbd_tree_pool *pool, struct cbd_tree *tree,
 
         if (cbd_tree_words_start(w0) >= end)
             break;
-        if (leaf->leaf.w1[path.idx[0]] >= e->w1) {
+        if (leaf->leaf.w1[path.idx[0]] >= e->w1 && !CBD_CANARY(LAST_INSERT_WINS)) {
             piece_end = cbd_tree_words_start(w0);
             *pos = cbd_tree_words_end(w0);
             break;
@@ -280,7 +280,7 @@ static bool insert_fast(struct cbd_tree *tree, const struct cbd_tree_words *e)
     i = path.idx[0];
     if (i > 0) {
         if (leaf->leaf.w0[i - 1] == e->w0) {
-            if (leaf->leaf.w1[i - 1] < e->w1) {
+            if (leaf->leaf.w1[i - 1] < e->w1 || CBD_CANARY(SAME_RANGE_WINS)) {
                 cbd_tree_change_begin(tree);
                 CBD_TREE_SET(leaf->leaf.w1[i - 1], e->w1);
                 CBD_TREE_SET(leaf->leaf.w2[i - 1], e->w2);
@@ -360,7 +360,7 @@ int cbd_tree_remove_below(struct cbd_tree_pool *pool, struct cbd_tree *tree, uin
 
         if (cbd_tree_words_start(w0) >= end)
             break;
-        if (leaf->leaf.w1[path.idx[0]] >= below) {
+        if (leaf->leaf.w1[path.idx[0]] >= below && !CBD_CANARY(FORGETS_THE_YOUNGER)) {
             at = cbd_tree_words_end(w0);
             continue;
         }

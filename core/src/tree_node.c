@@ -37,7 +37,7 @@ void cbd_tree_words_cut_front(struct cbd_tree_words *w, uint64_t n)
 
     assert(n < len);
     w->w0 = cbd_tree_words_range(cbd_tree_words_start(w->w0) + n, len - n);
-    if (w->w2 >> CBD_TREE_KIND_SHIFT == CBD_EXTENT_DATA)
+    if (w->w2 >> CBD_TREE_KIND_SHIFT == CBD_EXTENT_DATA && !CBD_CANARY(CUT_KEEPS_PLACE))
         w->w2 += n * ((UINT64_C(1) << CBD_TREE_LOC_BITS) + CBD_TREE_SECTOR_LOC);
 }
 

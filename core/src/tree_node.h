@@ -31,6 +31,7 @@
 
 #include <stdatomic.h>
 
+#include "cbd/canary.h"
 #include "tree.h"
 
 #define CBD_TREE_NODE_BYTES 512u

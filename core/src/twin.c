@@ -27,8 +27,8 @@ int cbd_twin_write(struct cbd_cache *c, struct cbd_twin twin, const void *bytes,
     int error;
 
     pm->ops->copy(pm, geo->table_a_off + twin.place, bytes, twin.len_bytes, CBD_PMEM_NT, step);
-    error = pm->ops->fence(pm, step + 1); /* T2 */
-    if (error != 0)
+    error = CBD_CANARY(COPIES_AT_ONCE) ? 0 : pm->ops->fence(pm, step + 1); /* T2 */
+    if (error != 0 || CBD_CANARY(ONE_COPY_WRITTEN))
         return error;
     pm->ops->copy(pm, geo->table_b_off + twin.place, bytes, twin.len_bytes, CBD_PMEM_NT, step + 2);
     return pm->ops->fence(pm, step + 3); /* T3 */
@@ -45,7 +45,7 @@ void cbd_twin_repair(struct cbd_cache *c, struct cbd_twin twin, const void *byte
     uint64_t off[2] = {geo->table_a_off + twin.place, geo->table_b_off + twin.place};
     uint8_t now[sizeof(struct cbd_m_backend)];
 
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 2 && !CBD_CANARY(COPIES_LEFT_UNEQUAL); i++) {
         if (pm->ops->read(pm, off[i], now, twin.len_bytes) == 0 &&
             memcmp(now, bytes, twin.len_bytes) == 0)
             continue;
@@ -62,8 +62,10 @@ int cbd_twin_repair_end(struct cbd_cache *c)
 /* Picks the newer of two decoded copies. -1: none is valid. */
 static int newest(const bool valid[2], const uint64_t seq[2])
 {
+    if (CBD_CANARY(ONE_BAD_COPY_REFUSED) && (!valid[0] || !valid[1]))
+        return -1;
     if (valid[0] && valid[1])
-        return seq[1] > seq[0] ? 1 : 0;
+        return CBD_CANARY(OLDER_COPY_WINS) ? seq[1] < seq[0] : seq[1] > seq[0] ? 1 : 0;
     if (valid[0])
         return 0;
     return valid[1] ? 1 : -1;
@@ -99,6 +101,10 @@ int cbd_twin_read_backend(struct cbd_cache *c, uint32_t id, struct cbd_backend_c
     for (int i = 0; i < 2; i++)
         valid[i] = valid[i] && cbd_backend_decode(&m[i], seed, &d[i]);
     pick = newest(valid, (uint64_t[2]){valid[0] ? d[0].seq : 0, valid[1] ? d[1].seq : 0});
+    if (pick < 0 && CBD_CANARY(LOST_IS_NEW)) {
+        *config = (struct cbd_backend_config){0};
+        return 0;
+    }
     if (pick < 0)
         return lost(c, "backend entry", id, cbd_place_backend(id));
     *config = d[pick];
@@ -139,6 +145,10 @@ int cbd_twin_read_segment(struct cbd_cache *c, uint32_t id, struct cbd_segment_e
     for (int i = 0; i < 2; i++)
         valid[i] = valid[i] && cbd_segment_decode(&m[i], seed, &c->super.geo, &d[i]);
     pick = newest(valid, (uint64_t[2]){valid[0] ? d[0].seq : 0, valid[1] ? d[1].seq : 0});
+    if (pick < 0 && CBD_CANARY(LOST_GENERATION_IS_ZERO)) {
+        *entry = (struct cbd_segment_entry){0};
+        return 0;
+    }
     if (pick < 0)
         return lost(c, "segment entry", id, cbd_place_segment(id));
     *entry = d[pick];
@@ -159,10 +169,11 @@ int cbd_twin_write_backend(struct cbd_cache *c, uint32_t id, struct cbd_backend_
 int cbd_twin_write_state(struct cbd_cache *c, uint32_t id, struct cbd_backend_state *state,
                          enum cbd_twin_step_group steps)
 {
-    struct cbd_twin twin = {cbd_place_state(id), sizeof(struct cbd_m_backend_state)};
+    struct cbd_twin twin = {cbd_place_state(CBD_CANARY(ENTRY_OF_ANOTHER) ? 0 : id),
+                            sizeof(struct cbd_m_backend_state)};
     struct cbd_m_backend_state m;
 
-    state->seq++;
+    state->seq += !CBD_CANARY(SEQUENCE_STUCK);
     cbd_state_encode(state, cbd_seed_place(c->seed, CBD_SEED_STATE, id, 0), &m);
     return cbd_twin_write(c, twin, &m, steps);
 }
@@ -194,7 +205,7 @@ int cbd_tables_settle(struct cbd_cache *c)
         {geo->super2_off, sizeof(struct cbd_m_super)},
     };
 
-    for (size_t i = 0; i < sizeof(part) / sizeof(part[0]); i++)
+    for (size_t i = 0; i < sizeof(part) / sizeof(part[0]) && !CBD_CANARY(TABLES_NOT_SETTLED); i++)
         c->pm->ops->flush(c->pm, part[i].off, part[i].len, CBD_STEP_RECOVER_FLUSH_TABLES);
     return c->pm->ops->fence(c->pm, CBD_STEP_RECOVER_FLUSH_TABLES_FENCE);
 }

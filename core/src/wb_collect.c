@@ -10,7 +10,8 @@
 
 static bool dirty_type(const struct cbd_record *r)
 {
-    return r->type == CBD_M_RECORD_WRITE || r->type == CBD_M_RECORD_ZERO;
+    return r->type == CBD_M_RECORD_WRITE ||
+           (r->type == CBD_M_RECORD_ZERO && !CBD_CANARY(DISCARD_NOT_WRITTEN_BACK));
 }
 
 static int read_record(struct cbd_backend *b, uint32_t segment, uint32_t slot,
@@ -33,7 +34,7 @@ static int collect(struct cbd_backend *b, uint32_t segment, const struct cbd_rec
     struct cbd_extent e = {
         .start = r->addr_bytes / CBD_SECTOR_BYTES,
         .len = r->len_bytes / CBD_SECTOR_BYTES,
-        .order = r->order,
+        .order = CBD_CANARY(OLDEST_VERSION_WRITTEN) ? CBD_ORDER_MAX - r->order : r->order,
     };
 
     if (r->type == CBD_M_RECORD_ZERO) {
@@ -178,7 +179,8 @@ int cbd_wb_oldest(struct cbd_backend *b, uint64_t *oldest)
 int cbd_wb_collect(struct cbd_backend *b, uint64_t first, uint64_t last)
 {
     struct cbd_writeback *wb = &b->wb;
-    struct walk w = {.limit = first, .collect = true};
+    struct walk w = {.limit = CBD_CANARY(LATER_EPOCHS_WRITTEN) ? UINT64_MAX : first,
+                     .collect = true};
 
     cbd_tree_clear(&wb->pool, &wb->tree);
     wb->bytes = 0;
@@ -189,7 +191,7 @@ int cbd_wb_collect(struct cbd_backend *b, uint64_t first, uint64_t last)
 
         if (error != 0)
             return error;
-        wb->epoch = w.limit;
+        wb->epoch = CBD_CANARY(LATER_EPOCHS_WRITTEN) ? first : w.limit;
         if (w.beyond > last || wb->tree.extents >= atomic_load(&b->tuned.epoch_records_max))
             return 0;
         w.limit = w.beyond;

@@ -88,8 +88,8 @@ struct cbd_wb_plan cbd_wb_plan(struct cbd_backend *b)
 
     atomic_store(&b->wb.due_ns, UINT64_MAX);
     plan.age_upto = too_old(b);
-    plan.close = is_idle(b) || atomic_load(&b->drain) || atomic_load(&b->urgent) ||
-                 dirty >= atomic_load(&b->tuned.urgent_space);
+    plan.close = is_idle(b) || (atomic_load(&b->drain) && !CBD_CANARY(DETACH_LEAVES_OPEN_EPOCH)) ||
+                 atomic_load(&b->urgent) || dirty >= atomic_load(&b->tuned.urgent_space);
     plan.wanted = plan.close || dirty >= atomic_load(&b->tuned.start_space);
     return plan;
 }

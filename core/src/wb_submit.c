@@ -24,7 +24,7 @@ static void write_done(struct cbd_disk_io *io, int error)
     struct cbd_wb_io *wio = io->owner;
     struct cbd_backend *b = wio->backend;
 
-    if (error != 0) {
+    if (error != 0 && !CBD_CANARY(WRITE_ERROR_IGNORED)) {
         atomic_store(&b->wb.error, error);
     } else if (!atomic_load(&b->wb.retrying)) {
         atomic_fetch_add(&b->wb.advances, 1);
@@ -39,7 +39,7 @@ static void flush_done(struct cbd_disk_io *io, int error)
 {
     struct cbd_backend *b = io->owner;
 
-    if (error != 0)
+    if (error != 0 && !CBD_CANARY(FLUSH_ERROR_IGNORED))
         atomic_store(&b->wb.error, error);
     atomic_store(&b->wb.flush_busy, false);
     completed(b);
@@ -67,8 +67,9 @@ static enum cbd_disk_op disk_op(const struct cbd_backend *b, const struct cbd_ex
 {
     if (e->kind == CBD_EXTENT_DATA)
         return CBD_DISK_WRITE;
-    return e->kind == CBD_EXTENT_PUNCH && b->disk->discard_zeroes ? CBD_DISK_DISCARD
-                                                                  : CBD_DISK_ZERO;
+    return e->kind == CBD_EXTENT_PUNCH && (b->disk->discard_zeroes || CBD_CANARY(PUNCH_ON_ANY_DISK))
+               ? CBD_DISK_DISCARD
+               : CBD_DISK_ZERO;
 }
 
 static uint64_t weight_of(const struct cbd_extent *e)
@@ -100,7 +101,8 @@ static bool next_extent(const struct cbd_backend *b, struct cbd_extent *e)
     e->start += skip;
     e->len -= skip;
     if (e->kind == CBD_EXTENT_DATA) {
-        e->loc += skip * (CBD_SECTOR_BYTES / CBD_LINE_BYTES);
+        if (!CBD_CANARY(REST_FROM_THE_START))
+            e->loc += skip * (CBD_SECTOR_BYTES / CBD_LINE_BYTES);
         e->delta += (uint32_t)skip;
     }
     return true;
@@ -113,6 +115,8 @@ static int copy_data(struct cbd_backend *b, uint8_t *buf, const struct cbd_exten
     struct cbd_bad bad;
     int error = cbd_extent_read(c, e, 0, n, buf, &bad); /* W6 */
 
+    if (error == CBD_E_CORRUPT && CBD_CANARY(BAD_DATA_WRITTEN_BACK))
+        error = c->pm->ops->read(c->pm, e->loc * CBD_LINE_BYTES, buf, n);
     if (error != 0)
         cbd_report(c->env, CBD_ERROR, error, "dirty data", "cannot be written back", b->id,
                    e->loc * CBD_LINE_BYTES + bad.skip, e->start * CBD_SECTOR_BYTES + bad.skip,
@@ -141,8 +145,8 @@ static int gather(struct cbd_backend *b, struct cbd_wb_io *wio, struct cbd_exten
         }
         io->len_bytes += n;
         wb->pos = e.start + n / CBD_SECTOR_BYTES;
-    } while (io->len_bytes < limit && next_extent(b, &e) && e.start == wb->pos &&
-             disk_op(b, &e) == io->op);
+    } while (io->len_bytes < limit && next_extent(b, &e) &&
+             (e.start == wb->pos || CBD_CANARY(GAP_WRITTEN_OVER)) && disk_op(b, &e) == io->op);
     return 0;
 }
 

@@ -9,11 +9,11 @@
 
 int cbd_check_request(const struct cbd_backend *b, unsigned lane, uint64_t off, uint64_t len)
 {
-    uint32_t lbs = b->disk->logical_block_bytes;
+    uint32_t lbs = CBD_CANARY(BLOCK_ALWAYS_512) ? 512 : b->disk->logical_block_bytes;
 
     if (lane >= CBD_LANES || off % lbs != 0 || len % lbs != 0)
         return CBD_E_INVALID;
-    if (off > b->size_bytes || len > b->size_bytes - off)
+    if ((off > b->size_bytes || len > b->size_bytes - off) && !CBD_CANARY(END_NOT_CHECKED))
         return CBD_E_RANGE;
     cbd_count_request(&b->lanes[lane]);
     return 0;
@@ -21,9 +21,9 @@ int cbd_check_request(const struct cbd_backend *b, unsigned lane, uint64_t off, 
 
 static uint64_t piece_bytes(const struct cbd_backend *b, uint64_t off, uint64_t len)
 {
-    uint64_t unit = b->cache->super.geo.atomic_bytes;
+    uint64_t unit = CBD_CANARY(PIECES_NOT_ALIGNED) ? 512 : b->cache->super.geo.atomic_bytes;
     uint64_t region_end = (off / CBD_REGION_BYTES + 1) * CBD_REGION_BYTES;
-    uint64_t end = cbd_min64(off + len, region_end);
+    uint64_t end = CBD_CANARY(REGION_CROSSED) ? off + len : cbd_min64(off + len, region_end);
 
     if (end - off <= b->piece_bytes_max)
         return end - off;
@@ -43,6 +43,8 @@ static int insert_waiting(struct cbd_backend *b, unsigned lane, struct cbd_inser
         if (error != CBD_E_AGAIN)
             return error;
         in->len = len;
+        if (CBD_CANARY(FULL_IS_AN_ERROR))
+            return CBD_E_NOSPACE;
         error = env->ops->wait(env, cbd_has_space, b, atomic_load(&b->tuned.space_timeout_ns));
         if (error == CBD_E_TIMEDOUT && cbd_progress(b) != before)
             continue;
@@ -68,7 +70,8 @@ static void end_epoch(struct cbd_backend *b, unsigned lane, uint64_t epoch, unsi
 {
     if ((flags & CBD_WRITE_FUA) != 0) {
         b->lanes[lane].stats.fua++;
-        (void)cbd_epoch_close(b, epoch);
+        if (!CBD_CANARY(FUA_LEAVES_EPOCH_OPEN))
+            (void)cbd_epoch_close(b, CBD_CANARY(FUA_CLOSES_EPOCH_BEFORE) ? epoch - 1 : epoch);
     }
     cbd_epoch_limit(b, lane, epoch);
 }

@@ -49,7 +49,7 @@ void cbd_writeback_destroy(struct cbd_backend *b)
     struct cbd_env *env = b->cache->env;
 
     /* The disk owns the buffers until it has answered. */
-    while (!all_completed(b))
+    while (!CBD_CANARY(DISK_NOT_AWAITED) && !all_completed(b))
         (void)env->ops->wait(env, all_completed, b, UINT64_MAX);
     for (uint32_t i = 0; i < CBD_QUEUE_DEPTH_MAX; i++)
         if (b->wb.io[i].buf != NULL)
@@ -98,7 +98,8 @@ static int start_pass(struct cbd_backend *b)
         last = oldest;
     else if (last == open && oldest < open && !cbd_epoch_dirty(b, open))
         last--;
-    cbd_epoch_force(b, last); /* W1 */
+    if (!CBD_CANARY(EPOCH_WRITTEN_WHILE_OPEN))
+        cbd_epoch_force(b, last); /* W1 */
     cbd_epoch_barrier(b);
     error = cbd_wb_collect(b, oldest, last);
     if (error != 0)
@@ -117,6 +118,8 @@ static int give_up(struct cbd_backend *b, int error)
     atomic_store(&b->wb.retrying, true);
     cbd_pressure_update(b);
     b->wb.phase = CBD_WB_IDLE; /* W3: E stays, the cursors stay */
+    if (CBD_CANARY(FAILED_EPOCH_PASSED))
+        cbd_wb_advance_cursors(b);
     return error;
 }
 
@@ -137,13 +140,13 @@ static int write_step(struct cbd_backend *b)
             atomic_store(&wb->error, error);
         return 1;
     }
-    if (atomic_load(&wb->inflight) != 0)
+    if (atomic_load(&wb->inflight) != 0 && !CBD_CANARY(FLUSH_BEFORE_COMPLETION))
         return 0;
     error = atomic_load(&wb->error); /* of the last completion */
     if (error != 0)
         return give_up(b, error);
     wb->phase = CBD_WB_FLUSH;
-    if (b->disk->volatile_cache)
+    if (b->disk->volatile_cache && !CBD_CANARY(DISK_NOT_FLUSHED))
         cbd_wb_submit_flush(b); /* W3 */
     return 1;
 }
@@ -152,7 +155,7 @@ static int flush_step(struct cbd_backend *b)
 {
     int error;
 
-    if (atomic_load(&b->wb.flush_busy))
+    if (atomic_load(&b->wb.flush_busy) && !CBD_CANARY(E_BEFORE_FLUSH))
         return 0;
     error = atomic_load(&b->wb.error);
     if (error != 0)
@@ -167,8 +170,11 @@ static int commit_step(struct cbd_backend *b)
     int error;
 
     cbd_lock_take(b->cache->env, &b->table_lock);
-    b->state.epoch_written = wb->epoch;
+    if (!CBD_CANARY(E_STORED_LATE))
+        b->state.epoch_written = wb->epoch;
     error = cbd_twin_write_state(b->cache, b->id, &b->state, CBD_TWIN_EPOCH); /* W4 */
+    if (CBD_CANARY(E_STORED_LATE))
+        b->state.epoch_written = wb->epoch;
     cbd_lock_drop(&b->table_lock);
     if (error != 0) {
         atomic_store(&b->failed, error);
@@ -176,7 +182,7 @@ static int commit_step(struct cbd_backend *b)
     }
     cbd_wb_advance_cursors(b);
     cbd_tree_clear(&wb->pool, &wb->tree);
-    atomic_fetch_add(&wb->retired_bytes, wb->bytes);
+    atomic_fetch_add(&wb->retired_bytes, CBD_CANARY(DIRTY_MISCOUNTED) ? 0 : wb->bytes);
     atomic_fetch_add(&wb->retired_space, wb->space);
     wb->stats.writeback_epochs++;
     atomic_store(&wb->retrying, false);

@@ -70,6 +70,7 @@ int cbd_sim_cmd_replay(int argc, char **argv);
 int cbd_sim_cmd_rerun(int argc, char **argv);
 int cbd_sim_drops(int argc, char **argv);
 int cbd_sim_cmd_litmus(int argc, char **argv);
+int cbd_sim_canaries(int argc, char **argv);
 
 const char *cbd_sim_model_name(enum sim_model model);
 bool cbd_sim_model_parse(const char *name, enum sim_model *model);
