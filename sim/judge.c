@@ -5,14 +5,8 @@
 #include <setjmp.h>
 #include <string.h>
 
-#include "cbd/check.h"
+#include "judge_impl.h"
 #include "sim_base.h"
-
-#define SECTOR UINT64_C(512)
-/* A larger range that was in flight is compared at both ends and in windows between. */
-#define RANGE_SECTORS_MAX 4096u
-#define WINDOW_SECTORS 128u
-#define WINDOWS 16u
 
 void sim_judge_init(struct sim_judge *j, struct sim_world *w)
 {
@@ -37,10 +31,10 @@ static void plan_fault(const struct sim_world *w, uint64_t subset, uint64_t draw
         return;
     plan->faulty = true;
     plan->fault_draw = sim_rng_mix(draw, 1);
-    plan->written = draw >> 8 & 1;
     for (pick %= (uint64_t)__builtin_popcount(mask);; plan->fault++)
         if ((mask >> plan->fault & 1) != 0 && pick-- == 0)
-            return;
+            break;
+    plan->written = (draw >> 8 & 1) != 0 && (SIM_FAULTS_MEMORY >> plan->fault & 1) == 0;
 }
 
 void sim_plan_state(const struct sim_judge *j, uint64_t step, uint64_t subset,
@@ -60,14 +54,6 @@ void sim_plan_state(const struct sim_judge *j, uint64_t step, uint64_t subset,
     plan->backing = subset % 8 == 0;
     plan->full = state_number % 1000 == 0;
     plan_fault(j->world, subset, sim_rng_mix(h, 6), plan);
-}
-
-static bool bad(struct sim_verdict *v, enum sim_failure failure, int error, const char *where)
-{
-    v->failure = failure;
-    v->error = error;
-    v->where = where;
-    return false;
 }
 
 /* P4: the bare disks, as if the pmem were lost. */
@@ -97,7 +83,7 @@ static bool judge_backing(struct sim_judge *j, struct sim_verdict *v)
             sim_oracle_backing_feed(w->oracle[n], start, run, version);
         if (sim_oracle_backing_end(w->oracle[n], &v->violation) != SIM_ORACLE_OK) {
             v->backend = n;
-            return bad(v, SIM_FAILURE_BACKING, 0, "bare backing device");
+            return judge_bad(v, SIM_FAILURE_BACKING, 0, "bare backing device");
         }
     }
     return true;
@@ -133,7 +119,7 @@ static bool judge_check(struct sim_judge *j, struct sim_verdict *v, const char *
         return true;
     v->problem = first.code;
     v->problem_off = first.off;
-    return bad(v, SIM_FAILURE_CHECK, error, where);
+    return judge_bad(v, SIM_FAILURE_CHECK, error, where);
 }
 
 /* Power fails at a step of recovery: the hook leaves it from there. */
@@ -187,7 +173,7 @@ static bool start(struct sim_judge *j, struct sim_verdict *v)
         return true;
     if (j->process.env.errors > 0)
         v->report = j->process.env.first[0];
-    return bad(v, SIM_FAILURE_REFUSED, error, where);
+    return judge_bad(v, SIM_FAILURE_REFUSED, error, where);
 }
 
 /* Recovers, and lets the power fail inside it or right after. */
@@ -212,173 +198,6 @@ static bool start_nested(struct sim_judge *j, const struct sim_state_plan *plan,
     return true;
 }
 
-static bool compare(struct sim_judge *j, uint32_t backend, uint64_t first, uint64_t sectors,
-                    bool pieces, uint64_t *seen, struct sim_verdict *v)
-{
-    const struct sim_oracle *o = j->world->oracle[backend];
-    uint64_t *versions = j->process.client.versions;
-    uint64_t failed = sim_fault_failed(j->world);
-    int error = sim_process_read(&j->process, backend, first, sectors, versions);
-
-    if (sim_fault_excuses(error) && sim_fault_failed(j->world) != failed) {
-        j->counts.excused++;
-        return true;
-    }
-    if (error != 0) {
-        v->violation.sector = first;
-        v->backend = backend;
-        return bad(v, SIM_FAILURE_READ, error, "read after recovery");
-    }
-    j->counts.sectors += sectors;
-    for (uint64_t i = 0, n; i < sectors; i += n) {
-        for (n = 1; i + n < sectors && versions[i + n] == versions[i];)
-            n++;
-        *seen = sim_rng_mix(*seen, versions[i] ^ n);
-        if (sim_oracle_check_served(o, first + i, n, versions[i], &v->violation) != SIM_ORACLE_OK) {
-            v->backend = backend;
-            return bad(v, SIM_FAILURE_SERVED, 0, "served device");
-        }
-    }
-    if (pieces &&
-        sim_oracle_check_pieces(o, first, versions, sectors, &v->violation) != SIM_ORACLE_OK) {
-        v->backend = backend;
-        return bad(v, SIM_FAILURE_SERVED, 0, "served device, pieces");
-    }
-    return true;
-}
-
-static bool compare_range(struct sim_judge *j, uint32_t backend, uint64_t first, uint64_t sectors,
-                          uint64_t *seen, struct sim_verdict *v)
-{
-    uint64_t max = SIM_REQUEST_BYTES_MAX / SECTOR;
-
-    if (sectors <= RANGE_SECTORS_MAX) {
-        for (uint64_t done = 0; done < sectors; done += max)
-            if (!compare(j, backend, first + done, sectors - done < max ? sectors - done : max,
-                         true, seen, v))
-                return false;
-        return true;
-    }
-    for (uint64_t i = 0; i <= WINDOWS; i++) {
-        uint64_t at = (sectors - WINDOW_SECTORS) / WINDOWS * i;
-
-        if (i == WINDOWS)
-            at = sectors - WINDOW_SECTORS;
-        if (!compare(j, backend, first + at, WINDOW_SECTORS, false, seen, v))
-            return false;
-    }
-    return true;
-}
-
-/* Every sector of a request that was not durable when the power failed. */
-static bool judge_open(struct sim_judge *j, uint64_t *seen, struct sim_verdict *v)
-{
-    struct sim_world *w = j->world;
-
-    for (uint32_t n = 0; n < w->config.backends; n++) {
-        struct sim_oracle_range range;
-
-        for (size_t cursor = 0; sim_oracle_open_next(w->oracle[n], &cursor, &range);)
-            if (range.op != SIM_ORACLE_OP_FLUSH &&
-                !compare_range(j, n, range.start_sector, range.sectors, seen, v))
-                return false;
-    }
-    return true;
-}
-
-/* Everything in the cache: two words of each sector, straight from the recovered index. */
-struct cached {
-    struct sim_judge *j;
-    struct sim_verdict *v;
-    uint32_t backend;
-    uint64_t start, run, version;
-    bool ok;
-};
-
-static void end_run(struct cached *c)
-{
-    if (c->ok && c->run != 0 &&
-        sim_oracle_check_served(c->j->world->oracle[c->backend], c->start, c->run, c->version,
-                                &c->v->violation) != SIM_ORACLE_OK) {
-        c->v->backend = c->backend;
-        c->ok = bad(c->v, SIM_FAILURE_SERVED, 0, "extent in the index");
-    }
-    c->run = 0;
-}
-
-static void judge_extent(void *arg, const struct cbd_extent_view *e)
-{
-    struct cached *c = arg;
-    uint64_t first = e->addr_bytes / SECTOR, sectors = e->len_bytes / SECTOR;
-
-    c->j->counts.sectors += sectors;
-    if (e->zero) {
-        end_run(c);
-        c->start = first;
-        c->run = sectors;
-        c->version = SIM_ORACLE_ZERO;
-        end_run(c);
-        return;
-    }
-    for (uint64_t i = 0; i < sectors && c->ok; i++) {
-        const uint8_t *p = c->j->world->pmem->pm.base + e->pmem_off + i * SECTOR;
-        uint64_t version = sim_sector_decode_fast(p, first + i);
-
-        if (c->run != 0 && c->start + c->run == first + i && c->version == version) {
-            c->run++;
-            continue;
-        }
-        end_run(c);
-        c->start = first + i;
-        c->run = 1;
-        c->version = version;
-    }
-}
-
-static bool judge_cached(struct sim_judge *j, struct sim_verdict *v)
-{
-    struct cached c = {.j = j, .v = v, .ok = true};
-
-    for (c.backend = 0; c.backend < j->world->config.backends && c.ok; c.backend++) {
-        cbd_backend_extents(j->process.backend[c.backend], judge_extent, &c);
-        end_run(&c);
-    }
-    return c.ok;
-}
-
-struct touched {
-    struct sim_judge *j;
-    struct sim_verdict *v;
-    uint32_t backend;
-};
-
-static int judge_touched(void *ctx, uint64_t start_sector, uint64_t sectors)
-{
-    struct touched *t = ctx;
-    uint64_t max = SIM_REQUEST_BYTES_MAX / SECTOR, seen = 0;
-
-    for (uint64_t done = 0; done < sectors; done += max)
-        if (!compare(t->j, t->backend, start_sector + done,
-                     sectors - done < max ? sectors - done : max, false, &seen, t->v))
-            return 1;
-    return 0;
-}
-
-/* All data ever written is read. */
-static bool judge_all(struct sim_judge *j, struct sim_verdict *v)
-{
-    struct sim_world *w = j->world;
-
-    j->counts.full++;
-    for (uint32_t n = 0; n < w->config.backends; n++) {
-        struct touched t = {j, v, n};
-
-        if (sim_oracle_touched(w->oracle[n], judge_touched, &t) != 0)
-            return false;
-    }
-    return true;
-}
-
 /* Writes back and detaches. *failed: a disk would not; that is for when no fault is left. */
 static bool detach_all(struct sim_judge *j, bool *failed, struct sim_verdict *v)
 {
@@ -391,7 +210,7 @@ static bool detach_all(struct sim_judge *j, bool *failed, struct sim_verdict *v)
         else if (sim_fault_excuses(error) && sim_fault_failed(j->world) != before)
             *failed = true;
         else
-            return bad(v, SIM_FAILURE_DRAIN, error, "detach after recovery");
+            return judge_bad(v, SIM_FAILURE_DRAIN, error, "detach after recovery");
     }
     return true;
 }
@@ -428,7 +247,7 @@ static bool judge_written(struct sim_judge *j, const struct sim_state_plan *plan
             if (sim_oracle_check_final(w->oracle[n], sector, 1, version, &v->violation) !=
                 SIM_ORACLE_OK) {
                 v->backend = n;
-                return bad(v, SIM_FAILURE_FINAL, 0, "disk after write-back and detach");
+                return judge_bad(v, SIM_FAILURE_FINAL, 0, "disk after write-back and detach");
             }
         }
     }
@@ -436,18 +255,27 @@ static bool judge_written(struct sim_judge *j, const struct sim_state_plan *plan
 }
 
 /* An attach reads the disk: while that fails it may be refused. */
-static bool start_with_fault(struct sim_judge *j, const struct sim_state_plan *plan,
+static bool start_with_fault(struct sim_judge *j, const struct sim_state_plan *plan, bool *refused,
                              struct sim_verdict *v)
 {
     uint64_t failed;
 
     if (plan->faulty) {
         j->counts.faults++;
-        sim_fault_strike(j->world, plan->fault, plan->fault_draw);
+        if ((SIM_FAULTS_MEMORY >> plan->fault & 1) != 0)
+            judge_damage(j, plan);
+        else
+            sim_fault_strike(j->world, plan->fault, plan->fault_draw);
     }
     failed = sim_fault_failed(j->world);
     if (start(j, v))
         return true;
+    if (judge_damage_excuses(j, v->error) && v->report.what != NULL) {
+        j->counts.refused++;
+        memset(v, 0, sizeof(*v));
+        *refused = true;
+        return true;
+    }
     if (!sim_fault_excuses(v->error) || sim_fault_failed(j->world) == failed)
         return false;
     j->counts.refused++;
@@ -468,32 +296,8 @@ static bool judge_twice(struct sim_judge *j, uint64_t seen, struct sim_verdict *
         !judge_open(j, &again, v))
         return false;
     if (again != seen)
-        return bad(v, SIM_FAILURE_UNSTABLE, 0, "second recovery");
+        return judge_bad(v, SIM_FAILURE_UNSTABLE, 0, "second recovery");
     return true;
-}
-
-/*
- * One copy of a superblock or of a table entry is lost (P7). Only where the power cut left both
- * copies equal: one fault, not two.
- */
-static void lose_copy(struct sim_judge *j, uint64_t draw)
-{
-    struct sim_pmem *pm = j->world->pmem;
-    const struct cbd_geometry *geo = &j->world->geo;
-    uint64_t lines = geo->table_bytes / CBD_LINE_BYTES;
-    uint64_t line = draw % (lines + CBD_SUPER_COPIES);
-    uint64_t supers[CBD_SUPER_COPIES] = {CBD_SUPER0_OFF, CBD_SUPER1_OFF, geo->super2_off};
-    uint64_t a = geo->table_a_off + line * CBD_LINE_BYTES;
-    uint64_t b = geo->table_b_off + line * CBD_LINE_BYTES;
-    uint8_t garbage[CBD_LINE_BYTES];
-
-    memset(garbage, (int)(draw >> 56), sizeof(garbage));
-    if (line >= lines)
-        a = b = supers[line - lines];
-    else if (memcmp(pm->pm.base + a, pm->pm.base + b, CBD_LINE_BYTES) != 0)
-        return;
-    sim_pmem_poke(pm, (draw >> 32 & 1) != 0 ? a : b, garbage, sizeof(garbage));
-    j->counts.lost_copies++;
 }
 
 static bool judge_crashed(struct sim_judge *j, const struct sim_state_plan *plan,
@@ -501,6 +305,7 @@ static bool judge_crashed(struct sim_judge *j, const struct sim_state_plan *plan
 {
     static const struct sim_crash everything = {.kind = SIM_CRASH_ALL};
     uint64_t seen = 0;
+    bool refused = false;
 
     if (plan->kill) {
         j->counts.killed++;
@@ -513,14 +318,22 @@ static bool judge_crashed(struct sim_judge *j, const struct sim_state_plan *plan
         if (plan->backing && !judge_backing(j, v))
             return false;
         if (plan->lost_copy)
-            lose_copy(j, plan->lost_draw);
+            judge_lose_copy(j, plan->lost_draw);
         if (!plan->lost_copy && !judge_check(j, v, "check before recovery"))
             return false;
     }
     sim_fault_end(j->world);
     if (plan->nested && !start_nested(j, plan, v))
         return false;
-    if (!start_with_fault(j, plan, v) || !judge_open(j, &seen, v) || !judge_cached(j, v))
+    if (!start_with_fault(j, plan, &refused, v))
+        return false;
+    if (refused)
+        return true;
+    if (!judge_open(j, &seen, v))
+        return false;
+    if (j->damage.done && !j->damage.strict)
+        return judge_range(j, j->damage.backend, j->damage.first, j->damage.sectors, &seen, v);
+    if (!judge_cached(j, v))
         return false;
     if ((plan->twice || plan->kill) && !judge_twice(j, seen, v))
         return false;
@@ -543,55 +356,14 @@ void sim_judge_state(struct sim_judge *j, const struct sim_state_plan *plan,
     struct sim_faults faults = w->faults;
 
     memset(verdict, 0, sizeof(*verdict));
+    memset(&j->damage, 0, sizeof(j->damage));
     set_hooks(w, NULL, NULL, NULL);
     sim_world_mark(w);
     j->counts.states++;
     (void)judge_crashed(j, plan, verdict);
     if (verdict->failure == SIM_FAILURE_NONE && w->pmem->counts.mixed.count != 0)
-        (void)bad(verdict, SIM_FAILURE_STORES, 0, cbd_step_name(w->pmem->counts.mixed.step));
+        (void)judge_bad(verdict, SIM_FAILURE_STORES, 0, cbd_step_name(w->pmem->counts.mixed.step));
     sim_world_rollback(w);
     w->faults = faults;
     set_hooks(w, pm_hook, disk_hook, arg);
-}
-
-const char *sim_failure_name(enum sim_failure failure)
-{
-    static const char *const names[SIM_FAILURE_COUNT] = {
-        [SIM_FAILURE_NONE] = "none",
-        [SIM_FAILURE_REFUSED] = "recovery refused",
-        [SIM_FAILURE_CHECK] = "check found damage",
-        [SIM_FAILURE_READ] = "read failed",
-        [SIM_FAILURE_SERVED] = "served device wrong",
-        [SIM_FAILURE_BACKING] = "backing device alone wrong",
-        [SIM_FAILURE_UNSTABLE] = "second recovery differs",
-        [SIM_FAILURE_FINAL] = "detached device wrong",
-        [SIM_FAILURE_DRAIN] = "write-back failed",
-        [SIM_FAILURE_STORES] = "mixed stores",
-        [SIM_FAILURE_RUN] = "run failed",
-    };
-
-    return (unsigned)failure < SIM_FAILURE_COUNT ? names[failure] : "unknown";
-}
-
-const char *sim_verdict_text(const struct sim_verdict *v, char *buf, size_t buf_bytes)
-{
-    char oracle[256];
-
-    if (v->stuck[0] != '\0')
-        snprintf(buf, buf_bytes, "%s: %s", sim_failure_name(v->failure), v->stuck);
-    else if (v->violation.promise != SIM_ORACLE_NONE)
-        snprintf(buf, buf_bytes, "%s: %s: disk%u: %s", sim_failure_name(v->failure),
-                 v->where != NULL ? v->where : "", v->backend,
-                 sim_oracle_describe(&v->violation, oracle, sizeof(oracle)));
-    else if (v->failure == SIM_FAILURE_CHECK && v->problem != 0)
-        snprintf(buf, buf_bytes, "%s: %s: problem %u (%s) at 0x%llx", sim_failure_name(v->failure),
-                 v->where, v->problem, cbd_problem_find(v->problem)->name,
-                 (unsigned long long)v->problem_off);
-    else
-        snprintf(buf, buf_bytes, "%s: %s: %s%s%s%s%s", sim_failure_name(v->failure),
-                 v->where != NULL ? v->where : "", v->error != 0 ? cbd_error_name(v->error) : "",
-                 v->report.what != NULL ? ": " : "", v->report.what != NULL ? v->report.what : "",
-                 v->report.what != NULL ? " " : "",
-                 v->report.sentence != NULL ? v->report.sentence : "");
-    return buf;
 }

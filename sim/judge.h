@@ -61,15 +61,36 @@ struct sim_judged {
     uint64_t killed, twice, full, backing, lost_copies;
     uint64_t faults, refused; /* recoveries with a fault; of these, refused because of it */
     uint64_t excused;         /* reads that failed by a fault */
-    uint64_t sectors;         /* compared */
-    uint64_t recovery_steps;  /* longest recovery */
-    uint64_t suspects;        /* unfinished records that recovery discarded */
+    uint64_t damaged, lost;  /* states with damaged memory; reads of what it was reported to cost */
+    uint64_t sectors;        /* compared */
+    uint64_t recovery_steps; /* longest recovery */
+    uint64_t suspects;       /* unfinished records that recovery discarded */
+};
+
+#define SIM_JUDGE_RANGES 16u
+
+/* One line of the memory was damaged with the power cut, and what that explains. */
+struct sim_damage {
+    bool done;   /* something was damaged */
+    bool strict; /* a copy of metadata: nothing may show */
+    uint64_t off;
+    /* The record that the line belongs to, or whose payload. */
+    uint32_t backend;
+    uint64_t first, sectors;
+    /* Ranges that a check reports as lost or suspect. */
+    struct sim_damage_range {
+        uint32_t backend;
+        uint64_t first, sectors;
+    } range[SIM_JUDGE_RANGES];
+    uint32_t ranges;
+    bool reported; /* a check found something */
 };
 
 struct sim_judge {
     struct sim_world *world;
     struct sim_process process; /* the one that recovers */
     struct sim_judged counts;
+    struct sim_damage damage;
 };
 
 void sim_judge_init(struct sim_judge *j, struct sim_world *w);

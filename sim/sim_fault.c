@@ -5,10 +5,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "sim_base.h"
 #include "world.h"
 
 /* A fault begins at one request of so many. */
 #define REQUESTS_A_FAULT 48u
+/* The earlier moment of stale lines: one request of so many. */
+#define REQUESTS_A_MOMENT 512u
 
 static const char *const names[SIM_FAULT_COUNT] = {
     [SIM_FAULT_READ_EIO] = "read-eio",
@@ -17,6 +20,9 @@ static const char *const names[SIM_FAULT_COUNT] = {
     [SIM_FAULT_LATENT] = "latent",
     [SIM_FAULT_GONE] = "gone",
     [SIM_FAULT_FULL] = "full",
+    [SIM_FAULT_POISON] = "poison",
+    [SIM_FAULT_FLIP] = "flip",
+    [SIM_FAULT_STALE] = "stale",
     [SIM_FAULT_LOST_FLUSH] = "lost-flush",
     [SIM_FAULT_LOST_WRITE] = "lost-write",
     [SIM_FAULT_MISPLACED] = "misplaced",
@@ -122,12 +128,36 @@ void sim_fault_strike(struct sim_world *w, enum sim_fault fault, uint64_t draw)
     sim_disk_fail_next(disk, op, skip, count);
 }
 
+/* The medium as it is durable now. */
+static void remember(struct sim_world *w)
+{
+    static const struct sim_crash nothing = {.kind = SIM_CRASH_NONE};
+    size_t bytes = (size_t)w->pmem->pm.size_bytes;
+
+    if (w->faults.old == NULL)
+        w->faults.old = sim_zalloc(bytes, 1);
+    sim_pmem_mark(w->pmem);
+    sim_pmem_crash(w->pmem, &nothing);
+    memcpy(w->faults.old, w->pmem->pm.base, bytes);
+    sim_pmem_rollback(w->pmem);
+}
+
+void sim_fault_destroy(struct sim_world *w)
+{
+    free(w->faults.old);
+    w->faults.old = NULL;
+}
+
 void sim_fault_request(struct sim_world *w)
 {
     struct sim_faults *f = &w->faults;
+    uint32_t disks = w->config.faults & ~SIM_FAULTS_MEMORY;
     uint64_t draw, pick;
 
-    if (w->config.faults == 0)
+    if ((w->config.faults >> SIM_FAULT_STALE & 1) != 0 &&
+        sim_rng_chance(&f->rng, 1, REQUESTS_A_MOMENT))
+        remember(w);
+    if (disks == 0)
         return;
     if (f->gone_left != 0 && --f->gone_left == 0)
         for (uint32_t n = 0; n < w->config.backends; n++)
@@ -135,9 +165,9 @@ void sim_fault_request(struct sim_world *w)
     if (f->gone_left != 0 || !sim_rng_chance(&f->rng, 1, REQUESTS_A_FAULT))
         return;
     draw = sim_rng_u64(&f->rng);
-    pick = sim_rng_below(&f->rng, (uint64_t)__builtin_popcount(w->config.faults));
+    pick = sim_rng_below(&f->rng, (uint64_t)__builtin_popcount(disks));
     for (int i = 0; i < SIM_FAULT_COUNT; i++)
-        if ((w->config.faults >> i & 1) != 0 && pick-- == 0)
+        if ((disks >> i & 1) != 0 && pick-- == 0)
             sim_fault_strike(w, (enum sim_fault)i, draw);
 }
 

@@ -23,6 +23,10 @@ enum sim_fault {
     SIM_FAULT_LATENT,    /* sectors that cannot be read until they are written */
     SIM_FAULT_GONE,      /* the disk is gone for some requests */
     SIM_FAULT_FULL,      /* it is gone for so long that the cache fills up */
+    /* Of one line of the memory, with the power cut. */
+    SIM_FAULT_POISON, /* it cannot be read */
+    SIM_FAULT_FLIP,   /* one bit of it is wrong */
+    SIM_FAULT_STALE,  /* it is as it was at some earlier moment */
     /* A disk that lies. No cache can notice it; the judges must. Not part of "all". */
     SIM_FAULT_LOST_FLUSH, /* a flush is reported as done and was not */
     SIM_FAULT_LOST_WRITE, /* the same of a part of a write */
@@ -31,6 +35,7 @@ enum sim_fault {
 };
 
 #define SIM_FAULTS_HONEST ((1u << SIM_FAULT_LOST_FLUSH) - 1)
+#define SIM_FAULTS_MEMORY (1u << SIM_FAULT_POISON | 1u << SIM_FAULT_FLIP | 1u << SIM_FAULT_STALE)
 
 struct sim_world;
 
@@ -39,6 +44,8 @@ struct sim_faults {
     struct sim_rng rng;
     uint64_t gone_left; /* requests until the disk is back */
     uint64_t struck[SIM_FAULT_COUNT];
+    uint8_t
+        *old; /* what was durable on the pmem at some earlier moment; NULL: no such moment yet */
 };
 
 /* Before a request is taken: perhaps a fault begins or ends. */
@@ -46,6 +53,8 @@ void sim_fault_request(struct sim_world *w);
 
 /* One fault of this kind on one disk; a function of the draw. */
 void sim_fault_strike(struct sim_world *w, enum sim_fault fault, uint64_t draw);
+
+void sim_fault_destroy(struct sim_world *w);
 
 /* All disks work again. */
 void sim_fault_end(struct sim_world *w);

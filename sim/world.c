@@ -213,6 +213,7 @@ void sim_world_destroy(struct sim_world *w)
     }
     if (w->pmem != NULL)
         sim_pmem_destroy(w->pmem);
+    sim_fault_destroy(w);
     sim_process_destroy(&w->main);
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Faults crossed with crashes. For each fault of a disk: the promises hold with it; and when the
- * error does not reach the engine, as in an engine that ignores it, that is found. Disks that lie
- * by themselves are found too.
+ * Faults crossed with crashes. The promises hold with each of them. When errors of a disk do not
+ * reach the engine, as in an engine that ignores them, that is found; so are disks that lie by
+ * themselves, and damaged memory without checksums.
  */
 /* ctest: novalgrind timeout=240 */
 #include <setjmp.h>
@@ -16,6 +16,8 @@
 #include "campaign.h"
 #include "generate.h"
 #include "sim_base.h"
+
+static bool checksums = true;
 
 static struct sim_result *run(uint32_t faults, bool mute, enum sim_schedule schedule, uint64_t seed)
 {
@@ -41,6 +43,7 @@ static struct sim_result *run(uint32_t faults, bool mute, enum sim_schedule sche
                 .schedule = schedule,
                 .clients = 4,
                 .depth = 3,
+                .no_data_checksum = !checksums,
                 .faults = faults,
                 .faults_mute = mute,
                 .space_timeout_ns = UINT64_C(1000000000),
@@ -86,7 +89,10 @@ static void test_promises_hold(void **state)
             struct sim_result *r = run(1u << f, false, (enum sim_schedule)s, 11 + (uint64_t)f);
 
             must_be_right(r, 1u << f, (enum sim_schedule)s);
-            assert_true(r->faults[f] > 0);
+            if ((SIM_FAULTS_MEMORY >> f & 1) != 0)
+                assert_true(r->judged.damaged > 0);
+            else
+                assert_true(r->faults[f] > 0);
             assert_true(f == SIM_FAULT_FULL || r->judged.faults > 0);
             free(r);
         }
@@ -123,7 +129,7 @@ static void test_an_ignored_error_is_found(void **state)
 {
     (void)state;
     for (int f = 0; f < SIM_FAULT_COUNT; f++)
-        if ((SIM_FAULTS_HONEST >> f & 1) != 0 && !found(1u << f, true))
+        if ((SIM_FAULTS_HONEST & ~SIM_FAULTS_MEMORY) >> f & 1 && !found(1u << f, true))
             fail_msg("%s is ignored and nobody notices", sim_fault_name((enum sim_fault)f));
 }
 
@@ -133,6 +139,22 @@ static void test_a_disk_that_lies_is_found(void **state)
     for (int f = 0; f < SIM_FAULT_COUNT; f++)
         if ((SIM_FAULTS_HONEST >> f & 1) == 0 && !found(1u << f, false))
             fail_msg("%s is not found", sim_fault_name((enum sim_fault)f));
+}
+
+/*
+ * Without checksums nothing but the read itself can tell. So a poisoned line that is read as if
+ * nothing were wrong, a wrong bit and an old line must show as wrong data; poison that is reported
+ * must not.
+ */
+static void test_damaged_data_is_found(void **state)
+{
+    (void)state;
+    checksums = false;
+    assert_false(found(1u << SIM_FAULT_POISON, false));
+    assert_true(found(1u << SIM_FAULT_POISON, true));
+    assert_true(found(1u << SIM_FAULT_FLIP, false));
+    assert_true(found(1u << SIM_FAULT_STALE, false));
+    checksums = true;
 }
 
 static void test_names(void **state)
@@ -165,6 +187,7 @@ int main(void)
         cmocka_unit_test(test_all_together),
         cmocka_unit_test(test_an_ignored_error_is_found),
         cmocka_unit_test(test_a_disk_that_lies_is_found),
+        cmocka_unit_test(test_damaged_data_is_found),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -64,8 +64,8 @@ static const struct cbd_tool_option options[] = {
     {OPT_DEPTH, "depth", "N", "pct: how many events in some order a bug needs (3)"},
     {OPT_FAULTS, "faults", "LIST",
      "faults of the devices: all, or some of read-eio, write-eio,\n"
-     "flush-eio, latent, gone, full; lost-flush, lost-write, misplaced\n"
-     "are disks that lie, which is found as violations (none)"},
+     "flush-eio, latent, gone, full, poison, flip, stale; lost-flush,\n"
+     "lost-write, misplaced are disks that lie: violations (none)"},
     {OPT_JOBS, "jobs", "N", "processes; the report does not depend on it (all cores)"},
     {OPT_IMAGE, "image", "FILE",
      "leave the pmem of one last power cut in a new\n"

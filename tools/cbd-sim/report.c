@@ -54,12 +54,16 @@ static void faults(const struct cbd_sim_replay *replay, const struct sim_result 
     if (replay->faults == 0)
         return;
     for (int f = 0; f < SIM_FAULT_COUNT; f++)
-        if ((replay->faults >> f & 1) != 0)
+        if (((replay->faults & ~SIM_FAULTS_MEMORY) >> f & 1) != 0)
             printf("  %-12s %11s   times in the run\n", sim_fault_name((enum sim_fault)f),
                    count(r->faults[f], &a));
     printf("    requests   %11s   failed by that\n", count(r->requests_failed, &b));
-    printf("    recoveries %11s   with a fault; %s refused to attach until it was over\n\n",
+    printf("    recoveries %11s   with a fault; %s were refused for it\n",
            count(r->judged.faults, &a), count(r->judged.refused, &b));
+    printf("    damaged    %11s   of these have a damaged line of memory\n",
+           count(r->judged.damaged, &a));
+    printf("    reads      %11s   after these failed; %s found what was reported as lost\n\n",
+           count(r->judged.excused, &a), count(r->judged.lost, &b));
 }
 
 static void cache(const struct sim_result *r)

@@ -24,13 +24,16 @@ static void put_faults(json_t *doc, const struct cbd_sim_replay *replay, const s
     json_t *o = cbd_tool_json_object(doc, "faults");
 
     for (int f = 0; f < SIM_FAULT_COUNT; f++)
-        if ((replay->faults >> f & 1) != 0)
+        if (((replay->faults & ~SIM_FAULTS_MEMORY) >> f & 1) != 0)
             cbd_tool_json_u64(o, sim_fault_name((enum sim_fault)f), r->faults[f]);
     if (replay->faults == 0)
         return;
     cbd_tool_json_u64(o, "requests_failed", r->requests_failed);
     cbd_tool_json_u64(o, "recoveries", r->judged.faults);
     cbd_tool_json_u64(o, "refused", r->judged.refused);
+    cbd_tool_json_u64(o, "damaged", r->judged.damaged);
+    cbd_tool_json_u64(o, "reads_failed", r->judged.excused);
+    cbd_tool_json_u64(o, "reads_lost", r->judged.lost);
 }
 
 static void put_cache(json_t *doc, const struct sim_result *r)

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the parts of the judge share; internal to sim/judge*.c. */
+#ifndef SIM_JUDGE_IMPL_H
+#define SIM_JUDGE_IMPL_H
+
+#include "cbd/check.h"
+#include "judge.h"
+
+/* judge_text.c: notes the failure; false. */
+bool judge_bad(struct sim_verdict *v, enum sim_failure failure, int error, const char *where);
+
+/*
+ * judge_compare.c. False: wrong, and *v says what. *seen becomes a hash of what was read.
+ */
+bool judge_range(struct sim_judge *j, uint32_t backend, uint64_t first, uint64_t sectors,
+                 uint64_t *seen, struct sim_verdict *v);
+/* Every sector of a request that was not durable when the power failed. */
+bool judge_open(struct sim_judge *j, uint64_t *seen, struct sim_verdict *v);
+/* Everything in the recovered index. */
+bool judge_cached(struct sim_judge *j, struct sim_verdict *v);
+/* All data ever written. */
+bool judge_all(struct sim_judge *j, struct sim_verdict *v);
+
+/* judge_damage.c */
+void judge_lose_copy(struct sim_judge *j, uint64_t draw);
+/* Damages a line; notes in j->damage what that explains. */
+void judge_damage(struct sim_judge *j, const struct sim_state_plan *plan);
+/* An attach may be refused with this error, a read fail. */
+bool judge_damage_excuses(const struct sim_judge *j, int error);
+/* What the oracle says of this violation is what was reported as lost. */
+bool judge_damage_explains(const struct sim_judge *j, uint32_t backend,
+                           const struct sim_oracle_violation *violation);
+
+#endif
