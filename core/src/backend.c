@@ -229,6 +229,7 @@ static void release(struct cbd_backend *b)
 
     b->cache->attached[b->id] = NULL;
     b->cache->states[b->id] = b->state;
+    cbd_keep_destroy(b);
     cbd_index_destroy(b);
     cbd_writeback_destroy(b);
     if (b->streams != NULL)
@@ -236,7 +237,7 @@ static void release(struct cbd_backend *b)
     if (b->in_use != NULL)
         env->ops->free(env, b->in_use, (cbd_owned_segments(b) + 1) * sizeof(*b->in_use));
     if (b->lanes != NULL)
-        env->ops->free(env, b->lanes, CBD_LANES * sizeof(*b->lanes));
+        env->ops->free(env, b->lanes, CBD_LANES_ALL * sizeof(*b->lanes));
     env->ops->free(env, b, sizeof(*b));
 }
 
@@ -273,18 +274,20 @@ static int make_ready(struct cbd_backend *b)
     int error;
 
     b->streams = env->ops->alloc(env, b->stream_count * sizeof(*b->streams));
-    b->lanes = env->ops->alloc(env, CBD_LANES * sizeof(*b->lanes));
+    b->lanes = env->ops->alloc(env, CBD_LANES_ALL * sizeof(*b->lanes));
     b->in_use = env->ops->alloc(env, (cbd_owned_segments(b) + 1) * sizeof(*b->in_use));
     if (b->streams == NULL || b->lanes == NULL || b->in_use == NULL)
         return CBD_E_NOMEM;
     memset(b->streams, 0, b->stream_count * sizeof(*b->streams));
-    memset(b->lanes, 0, CBD_LANES * sizeof(*b->lanes));
+    memset(b->lanes, 0, CBD_LANES_ALL * sizeof(*b->lanes));
     for (uint32_t i = 0; i < b->stream_count; i++) {
         b->streams[i].segment = CBD_NO_SEGMENT;
         b->streams[i].wb_head = CBD_NO_SEGMENT;
         b->streams[i].wb_tail = CBD_NO_SEGMENT;
     }
     error = cbd_tune_init(b);
+    if (error == 0)
+        error = cbd_keep_init(b);
     if (error == 0)
         error = cbd_index_create(b);
     if (error == 0)

@@ -28,6 +28,7 @@ static void release(struct cbd_cache *c)
 {
     struct cbd_env *env = c->env;
 
+    cbd_keep_release(c);
     if (c->configs != NULL)
         env->ops->free(env, c->configs, CBD_BACKENDS * sizeof(*c->configs));
     if (c->states != NULL)

@@ -24,6 +24,8 @@
 #define CBD_ORDER_START_MAX (CBD_ORDER_MAX / 2)
 #define CBD_EPOCH_START_MAX (CBD_EPOCH_MAX / 2)
 #define CBD_GENERATION_START_MAX (CBD_GENERATION_MAX / 2)
+#define CBD_LANE_RECLAIM CBD_LANES /* of the copies that reclaim makes */
+#define CBD_LANES_ALL (CBD_LANES + 1)
 
 /* One segment. A stream owns its open one; the rest is written under the backend's table lock. */
 struct cbd_segment {
@@ -141,6 +143,11 @@ struct cbd_backend {
     struct cbd_writeback wb;
     struct cbd_stats reclaim_stats;
     struct cbd_segment_ref *in_use; /* room for its whole share */
+
+    /* keep.c; NULL when nothing gets a second chance */
+    atomic_uchar *reads;  /* the cache's: one for each 4 KiB */
+    uint8_t *keep_buf;    /* what is being copied forward */
+    uint64_t keep_credit; /* bytes that may be copied; owned by the reclaim step */
 };
 
 struct cbd_cache {
@@ -155,6 +162,7 @@ struct cbd_cache {
     struct cbd_backend_state *states;
     struct cbd_backend *attached[CBD_BACKENDS];
     struct cbd_segment *segments;
+    atomic_uchar *reads; /* how often each 4 KiB behind data_off was read; NULL: nobody counts */
 };
 
 /* twin.c: a structure with two copies */
@@ -242,6 +250,15 @@ int cbd_accept_finish(struct cbd_backend *b) CBD_MUST_CHECK;
 
 /* backend.c */
 int cbd_backend_write_all(struct cbd_backend *b) CBD_MUST_CHECK;
+
+/* keep.c: a second chance for what was read */
+int cbd_keep_init(struct cbd_backend *b) CBD_MUST_CHECK;
+void cbd_keep_destroy(struct cbd_backend *b);
+void cbd_keep_release(struct cbd_cache *c);
+void cbd_keep_note(const struct cbd_backend *b, const struct cbd_extent *e, uint64_t skip,
+                   uint64_t len);
+void cbd_keep_clear(const struct cbd_backend *b, uint32_t segment);
+uint64_t cbd_keep_record(struct cbd_backend *b, const struct cbd_record *r, uint64_t budget);
 
 /* index.c: the trees of a backend */
 int cbd_index_create(struct cbd_backend *b) CBD_MUST_CHECK;

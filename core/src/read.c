@@ -107,6 +107,7 @@ static int copy_hit(struct cbd_backend *b, const struct run *run, uint8_t *buf)
         memset(buf, 0, run->len);
         return 0;
     }
+    cbd_keep_note(b, &run->extent, run->skip, run->len);
     error = cbd_extent_read(c, &run->extent, run->skip, run->len, buf, &bad);
     if (error == CBD_E_CORRUPT && CBD_CANARY(READ_NOT_VERIFIED))
         error = c->pm->ops->read(c->pm, off, buf, run->len);

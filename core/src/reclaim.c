@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Reclaim: forgets the oldest records so that their segments can be used again. FIFO by order.
+ * Reclaim: forgets the oldest records so that their segments can be used again. FIFO by order; what
+ * was read since it came is stored again before (keep.c).
  *
  * Live or forgotten is decided by one durable number for each backend, the horizon D: a record of
  * lower order is not there. Records die strictly in order, over all streams and segments, so a
@@ -17,7 +18,9 @@
  * R3  the index forgets before D moves: a reader that comes later cannot find what D' forgets;
  * R4  D' is durable in both copies before a segment below it is given out: "forgotten" and "free"
  *     are the same fact, and recovery concludes both from it;
- * R5  readers that may have seen a forgotten extent are gone before its segment is given out (G1).
+ * R5  readers that may have seen a forgotten extent are gone before its segment is given out (G1);
+ * R6  what is copied forward (keep.c) is taken after R2 and before R3: clean, still in the index,
+ *     and with a new order of the era above D', so that D' does not forget the copy.
  */
 #include "engine.h"
 
@@ -36,6 +39,8 @@ struct walk {
     uint32_t count; /* of b->in_use */
     uint64_t below;
     uint64_t epoch_written;
+    uint64_t freed_bytes; /* of the segments that become free at the end */
+    bool keep;            /* what was read is copied forward */
 };
 
 /*
@@ -129,6 +134,46 @@ static int forget(struct walk *w, const struct cbd_record *r)
     return cbd_index_forget_range(w->b, r->addr_bytes, r->len_bytes, w->below);
 }
 
+/* Space that becomes free at the end of this step. */
+static int count_whole(struct walk *w, uint32_t id)
+{
+    if (whole(w, &w->b->cache->segments[id]))
+        w->freed_bytes += w->b->cache->super.geo.segment_bytes;
+    return 0;
+}
+
+/*
+ * R6. A copy takes a stream's lock, so none is held here: records that are there do not change, and
+ * nobody else makes their segment free.
+ */
+static void keep_hot(struct walk *w)
+{
+    struct cbd_backend *b = w->b;
+    struct cbd_cache *c = b->cache;
+    uint64_t budget;
+
+    (void)for_each_segment(w, count_whole);
+    /* K3 */
+    b->keep_credit = cbd_min64(b->keep_credit + w->freed_bytes / 2, c->super.geo.segment_bytes);
+    budget = b->keep_credit;
+    for (uint32_t i = 0; i < w->count && budget != 0; i++) {
+        uint32_t id = w->b->in_use[i].id;
+        const struct cbd_segment *seg = &c->segments[id];
+        struct cbd_lock *lock = &b->streams[b->in_use[i].stream].lock;
+        uint32_t records;
+
+        cbd_lock_take(c->env, lock);
+        records = seg->order_min >= w->below ? 0 : seg->records;
+        cbd_lock_drop(lock);
+        for (uint32_t slot = 0; slot < records && budget != 0; slot++) {
+            struct cbd_record r;
+
+            if (cbd_load_record(c, id, slot, &r) == 0 && r.order < w->below)
+                budget = cbd_keep_record(b, &r, budget);
+        }
+    }
+}
+
 /* R3 */
 static int segment_forget(struct walk *w, uint32_t id)
 {
@@ -213,6 +258,8 @@ static int reclaim(struct walk *w)
 
     begin_era_above(b, w->below);
     error = for_each_segment(w, segment_clean);
+    if (error == 0 && w->keep && b->reads != NULL)
+        keep_hot(w);
     if (error == 0)
         error = for_each_segment(w, segment_forget);
     if (CBD_CANARY(FREED_BEFORE_HORIZON))
@@ -230,7 +277,7 @@ static int reclaim(struct walk *w)
 
 int cbd_reclaim_step(struct cbd_backend *b)
 {
-    struct walk w = {.b = b};
+    struct walk w = {.b = b, .keep = true};
     int error = atomic_load(&b->failed);
 
     if (error != 0)

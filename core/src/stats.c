@@ -27,7 +27,7 @@ void cbd_backend_stats(const struct cbd_backend *b, struct cbd_stats *stats)
     const struct cbd_stats *reclaim = &b->reclaim_stats;
 
     memset(stats, 0, sizeof(*stats));
-    for (uint32_t i = 0; i < CBD_LANES; i++)
+    for (uint32_t i = 0; i < CBD_LANES_ALL; i++)
         add_lane(stats, &b->lanes[i].stats);
     stats->writeback_bytes = wb->writeback_bytes;
     stats->writeback_ios = wb->writeback_ios;
@@ -38,6 +38,7 @@ void cbd_backend_stats(const struct cbd_backend *b, struct cbd_stats *stats)
     stats->segments_opened = reclaim->segments_opened;
     stats->segments_reclaimed = reclaim->segments_reclaimed;
     stats->reclaims = reclaim->reclaims;
+    stats->kept_bytes = reclaim->kept_bytes;
     stats->recovered_records = reclaim->recovered_records;
     stats->recovered_dirty_bytes = reclaim->recovered_dirty_bytes;
     stats->recovered_suspects = reclaim->recovered_suspects;

@@ -36,6 +36,7 @@ void cbd_segment_make_free(struct cbd_backend *b, uint32_t id)
     seg->order_min = UINT64_MAX;
     seg->order_max = 0;
     seg->epoch_max = 0;
+    cbd_keep_clear(b, id);
     seg->next = b->free_head;
     b->free_head = id;
     atomic_fetch_add(&b->free_count, 1);

@@ -97,6 +97,12 @@ int cbd_backend_remove(struct cbd_cache *cache, uint32_t id) CBD_MUST_CHECK;
 #define CBD_WRITEBACK_RATE_MAX (UINT64_C(1) << 40)
 #define CBD_TIME_MAX_NS (UINT64_C(1) << 55) /* about a year */
 
+/* What leaves first when the cache is full. */
+enum cbd_replacement {
+    CBD_REPLACE_SECOND_CHANCE = 0, /* the oldest that was not read since it came */
+    CBD_REPLACE_FIFO,              /* the oldest */
+};
+
 /*
  * Zero everywhere: the defaults. What is out of range is refused with CBD_E_INVALID. "Share" is the
  * backend's share of the cache, or max_dirty_bytes when that is less. "Space" is what a record, its
@@ -106,6 +112,7 @@ struct cbd_attach_options {
     /* Fixed while attached. */
     uint32_t trees; /* power of two; 0: by the size of the share */
     bool no_fill;   /* read misses are not cached */
+    enum cbd_replacement replacement;
     /* So many places are compared with the disk, at most 64; 0: 64; CBD_IDENTITY_NONE: none. */
     uint32_t identity_places;
     /*
@@ -246,6 +253,7 @@ struct cbd_stats {
     uint64_t epochs_forced; /* closed by write-back or by their size: each costs a flush */
     uint64_t writes_paced; /* waited for write-back above the urgent mark, or for max_dirty_bytes */
     uint64_t records, segments_opened, segments_reclaimed, reclaims;
+    uint64_t kept_bytes; /* copied forward instead of forgotten */
     uint64_t dirty_bytes, dirty_space_bytes, segments_free, segments;
     uint64_t epoch, epoch_written;
     uint64_t recovered_records, recovered_dirty_bytes, recovered_suspects;
