@@ -95,6 +95,7 @@ int sim_process_start(struct sim_process *p, struct sim_world *w, uint64_t seed,
         .trees = w->config.trees,
         .space_timeout_ns = w->config.space_timeout_ns,
         .no_fill = !fills,
+        .replacement = w->config.replacement,
         /* A process that judges is started for each crash state: two places show a false alarm. */
         .identity_places = fills ? 0 : 2,
     };

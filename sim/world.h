@@ -51,6 +51,7 @@ struct sim_config {
     uint64_t space_timeout_ns; /* 0: the engine's default */
     uint32_t faults;           /* bit f: enum sim_fault f strikes */
     bool faults_mute;          /* for tests: errors of disks do not reach the engine */
+    enum cbd_replacement replacement;
 };
 
 /*

@@ -69,6 +69,7 @@ int cbd_sim_report_json(const struct cbd_sim_replay *r, const struct cbd_sim_tra
 int cbd_sim_cmd_replay(int argc, char **argv);
 int cbd_sim_cmd_rerun(int argc, char **argv);
 int cbd_sim_drops(int argc, char **argv);
+int cbd_sim_hits(int argc, char **argv);
 int cbd_sim_cmd_litmus(int argc, char **argv);
 int cbd_sim_canaries(int argc, char **argv);
 
