@@ -229,6 +229,7 @@ static void release(struct cbd_backend *b)
 
     b->cache->attached[b->id] = NULL;
     b->cache->states[b->id] = b->state;
+    cbd_warm_destroy(b);
     cbd_keep_destroy(b);
     cbd_index_destroy(b);
     cbd_writeback_destroy(b);

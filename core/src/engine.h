@@ -38,6 +38,7 @@ struct cbd_segment {
     uint32_t written;     /* slots below need no write-back any more */
     uint32_t next;        /* in the free list or in the list of its stream */
     bool listed;          /* in the list of its stream: write-back has not passed it */
+    bool cold;            /* clean, and none of its records is in the index: warm.c */
     uint64_t order_min;   /* UINT64_MAX while empty */
     uint64_t order_max;
     uint64_t epoch_max;
@@ -98,6 +99,21 @@ struct cbd_pressure {
     uint64_t reserved;              /* payload that was let in and is not inserted yet */
 };
 
+struct cbd_warm_segment {
+    uint32_t id;
+    uint32_t slots; /* in use at the attach */
+    uint64_t order_max;
+};
+
+/* warm.c: what is cached and not in the index yet. Owned by whoever runs the reclaim step. */
+struct cbd_warm {
+    struct cbd_warm_segment *segments; /* open ones, then closed ones, highest order first */
+    uint32_t capacity, count;
+    uint32_t next;  /* the first that was not read */
+    uint64_t above; /* records of higher order are in the index */
+    uint64_t epoch; /* E at the attach: no record is of a later one */
+};
+
 /* A segment and the stream that it was opened by. */
 struct cbd_segment_ref {
     uint32_t id;
@@ -143,6 +159,7 @@ struct cbd_backend {
     struct cbd_writeback wb;
     struct cbd_stats reclaim_stats;
     struct cbd_segment_ref *in_use; /* room for its whole share */
+    struct cbd_warm warm;
 
     /* keep.c; NULL when nothing gets a second chance */
     atomic_uchar *reads;  /* the cache's: one for each 4 KiB */
@@ -248,6 +265,15 @@ int cbd_accept_check(const struct cbd_backend *b) CBD_MUST_CHECK;
 int cbd_accept_decide(struct cbd_backend *b) CBD_MUST_CHECK;
 int cbd_accept_finish(struct cbd_backend *b) CBD_MUST_CHECK;
 
+/* warm.c: attaching after a clean detach */
+bool cbd_warm_possible(const struct cbd_backend *b);
+int cbd_warm_begin(struct cbd_backend *b) CBD_MUST_CHECK;
+void cbd_warm_add_closed(struct cbd_backend *b, uint32_t id);
+void cbd_warm_add_open(struct cbd_backend *b, uint32_t id);
+int cbd_warm_ready(struct cbd_backend *b) CBD_MUST_CHECK;
+int cbd_warm_step(struct cbd_backend *b) CBD_MUST_CHECK;
+void cbd_warm_destroy(struct cbd_backend *b);
+
 /* backend.c */
 int cbd_backend_write_all(struct cbd_backend *b) CBD_MUST_CHECK;
 
@@ -268,6 +294,8 @@ uint64_t cbd_index_local(const struct cbd_backend *b, uint64_t addr); /* sector 
 uint64_t cbd_index_next_order(struct cbd_backend *b, struct cbd_index_tree *t);
 int cbd_index_insert_range(struct cbd_backend *b, const struct cbd_record *r,
                            uint32_t segment) CBD_MUST_CHECK;
+int cbd_index_add_old(struct cbd_backend *b, const struct cbd_record *r,
+                      uint32_t segment) CBD_MUST_CHECK;
 int cbd_index_forget_range(struct cbd_backend *b, uint64_t addr, uint64_t len,
                            uint64_t below) CBD_MUST_CHECK;
 
@@ -354,6 +382,7 @@ bool cbd_epoch_dirty(struct cbd_backend *b, uint64_t epoch);
 /* recover.c */
 uint32_t cbd_owned_segments(const struct cbd_backend *b);
 int cbd_recover(struct cbd_backend *b) CBD_MUST_CHECK;
+bool cbd_record_fits(const struct cbd_backend *b, uint32_t segment, const struct cbd_record *r);
 
 /* scan.c: the records of one segment, for recovery and check alike */
 struct cbd_scan {

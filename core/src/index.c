@@ -105,18 +105,26 @@ bool cbd_index_part(struct cbd_backend *b, uint32_t n, uint64_t addr, uint64_t l
     return true;
 }
 
-/* Inserts what a record says into every tree that it touches. Their locks are held, or recovery. */
-int cbd_index_insert_range(struct cbd_backend *b, const struct cbd_record *r, uint32_t segment)
+/* What a record says, without a place in a tree. */
+static struct cbd_extent extent_of(const struct cbd_backend *b, const struct cbd_record *r,
+                                   uint32_t segment)
 {
     bool zero = r->type == CBD_M_RECORD_ZERO;
     uint64_t off = cbd_segment_off(&b->cache->super.geo, segment) + r->payload_off;
-    struct cbd_extent e = {
+
+    return (struct cbd_extent){
         .order = r->order,
         .loc = zero ? 0 : off / CBD_LINE_BYTES,
         .kind = zero ? CBD_EXTENT_ZERO : CBD_EXTENT_DATA,
     };
+}
 
-    if (!zero) { /* never crosses a region */
+/* Inserts what a record says into every tree that it touches. Their locks are held, or recovery. */
+int cbd_index_insert_range(struct cbd_backend *b, const struct cbd_record *r, uint32_t segment)
+{
+    struct cbd_extent e = extent_of(b, r, segment);
+
+    if (e.kind == CBD_EXTENT_DATA) { /* never crosses a region */
         struct cbd_index_tree *t = cbd_index_tree_of(b, r->addr_bytes);
 
         e.start = cbd_index_local(b, r->addr_bytes);
@@ -138,6 +146,29 @@ int cbd_index_insert_range(struct cbd_backend *b, const struct cbd_record *r, ui
             return error;
     }
     return 0;
+}
+
+/* Inserts a record that newer ones may hide, beside lookups and writes: each tree under its lock. */
+int cbd_index_add_old(struct cbd_backend *b, const struct cbd_record *r, uint32_t segment)
+{
+    uint32_t first, end;
+    int error = 0;
+
+    cbd_index_trees(b, r->addr_bytes, r->len_bytes, &first, &end);
+    for (uint32_t n = first; n < end && error == 0; n++) {
+        struct cbd_index_part part;
+        struct cbd_extent e;
+
+        if (!cbd_index_part(b, n, r->addr_bytes, r->len_bytes, &part))
+            continue;
+        e = extent_of(b, r, segment);
+        e.start = part.start;
+        e.len = part.len;
+        cbd_lock_take(b->cache->env, &part.tree->lock);
+        error = cbd_tree_insert(&part.tree->pool, &part.tree->tree, &e);
+        cbd_lock_drop(&part.tree->lock);
+    }
+    return error;
 }
 
 /* Removes everything of order below `below` in the range, tree by tree under its lock. */

@@ -91,6 +91,8 @@ static int for_each_record(struct walk *w, uint32_t id,
     const struct cbd_segment *seg = &c->segments[id];
     int error = 0;
 
+    if (seg->cold)
+        return 0; /* clean, and not in the index */
     for (uint32_t slot = 0; seg->order_min < w->below && slot < seg->records && error == 0;
          slot++) {
         struct cbd_record r;
@@ -283,7 +285,7 @@ int cbd_reclaim_step(struct cbd_backend *b)
     if (error != 0)
         return error;
     if (atomic_load(&b->free_count) >= low_mark(b))
-        return 0;
+        return cbd_warm_step(b);
     snapshot(&w);
     if (w.below == UINT64_MAX)
         return 0; /* nothing is closed */

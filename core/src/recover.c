@@ -3,7 +3,8 @@
  * Recovery: from the media to the state in memory. It also runs after a clean detach.
  *
  *   1  repair every entry of this backend whose copies differ           V1
- *   2  scan the records of every segment that is not free               scan.c
+ *   2  scan the records of every segment that is not free; after a clean detach of every open
+ *      one, the others later                                            scan.c, warm.c
  *   3  a record at or above the horizon goes into the index, by order   V2
  *   4  the last record of an open segment, if it is unfinished, is voided; if it is whole, it is
  *      made durable                                                     V3, V4
@@ -28,8 +29,9 @@
 #include <string.h>
 
 #include "engine.h"
+#include "sort.h"
 
-/* What the lists for write-back are sorted by: see sort_dirty. */
+/* What the lists for write-back are sorted by: see filled_before(). */
 struct dirty_segment {
     uint32_t stream;
     uint32_t id;
@@ -48,7 +50,26 @@ struct recovery {
     uint64_t live;        /* its records at or above the horizon */
     uint64_t dirty_space;
     struct cbd_stats stats;
+    bool warm; /* after a clean detach: closed segments are read later */
 };
+
+/* Whether the backend can have such a record at all; reported if not. */
+bool cbd_record_fits(const struct cbd_backend *b, uint32_t segment, const struct cbd_record *r)
+{
+    if (r->addr_bytes + r->len_bytes > b->size_bytes) {
+        cbd_report(b->cache->env, CBD_ERROR, CBD_E_CORRUPT, "record",
+                   "lies beyond the end of the backend", segment, r->payload_off,
+                   r->addr_bytes + r->len_bytes, b->size_bytes);
+        return false;
+    }
+    if ((r->addr_bytes | r->len_bytes) % b->disk->logical_block_bytes != 0) {
+        cbd_report(b->cache->env, CBD_ERROR, CBD_E_CORRUPT, "record",
+                   "is not made of logical blocks", segment, r->payload_off,
+                   r->addr_bytes | r->len_bytes, b->disk->logical_block_bytes);
+        return false;
+    }
+    return true;
+}
 
 static int visit_record(void *arg, uint32_t slot, const struct cbd_record *r)
 {
@@ -60,18 +81,8 @@ static int visit_record(void *arg, uint32_t slot, const struct cbd_record *r)
 
     if (r->type == CBD_M_RECORD_VOID)
         return 0;
-    if (r->addr_bytes + r->len_bytes > b->size_bytes) {
-        cbd_report(b->cache->env, CBD_ERROR, CBD_E_CORRUPT, "record",
-                   "lies beyond the end of the backend", rec->id, r->payload_off,
-                   r->addr_bytes + r->len_bytes, b->size_bytes);
+    if (!cbd_record_fits(b, rec->id, r))
         return CBD_E_CORRUPT;
-    }
-    if ((r->addr_bytes | r->len_bytes) % b->disk->logical_block_bytes != 0) {
-        cbd_report(b->cache->env, CBD_ERROR, CBD_E_CORRUPT, "record",
-                   "is not made of logical blocks", rec->id, r->payload_off,
-                   r->addr_bytes | r->len_bytes, b->disk->logical_block_bytes);
-        return CBD_E_CORRUPT;
-    }
     if ((dirty || CBD_CANARY(FORGOTTEN_REFUSED)) && r->order < b->state.horizon) {
         cbd_report(b->cache->env, CBD_ERROR, CBD_E_CORRUPT, "record", "is dirty but forgotten",
                    rec->id, r->payload_off, r->order, b->state.horizon);
@@ -98,6 +109,8 @@ static int visit_record(void *arg, uint32_t slot, const struct cbd_record *r)
         return 0;
     if (!dirty && (b->state.flags & CBD_M_STATE_DROPPING) != 0)
         return 0; /* A1 */
+    if (r->order <= b->warm.above)
+        return 0; /* H1 */
     rec->live++;
     rec->stats.recovered_records++;
     return cbd_index_insert_range(b, r, rec->id); /* V2 */
@@ -174,6 +187,15 @@ static int resume_segment(struct recovery *rec, const struct cbd_scan *scan)
     return 0;
 }
 
+/* What counting goes on above. */
+static void note_segment(struct recovery *rec, const struct cbd_segment *seg)
+{
+    if (seg->epoch_max > rec->epoch_max)
+        rec->epoch_max = seg->epoch_max;
+    if (seg->order_max > rec->order_max)
+        rec->order_max = seg->order_max;
+}
+
 static int recover_segment(struct recovery *rec, uint32_t id)
 {
     struct cbd_backend *b = rec->b;
@@ -193,6 +215,11 @@ static int recover_segment(struct recovery *rec, uint32_t id)
     if (seg->entry.status == CBD_M_SEGMENT_FREE ||
         (seg->entry.status == CBD_M_SEGMENT_CLOSED && seg->entry.order_max < b->state.horizon)) {
         cbd_segment_make_free(b, id);
+        return 0;
+    }
+    if (rec->warm && seg->entry.status == CBD_M_SEGMENT_CLOSED) {
+        cbd_warm_add_closed(b, id);
+        note_segment(rec, seg);
         return 0;
     }
     rec->id = id;
@@ -216,10 +243,9 @@ static int recover_segment(struct recovery *rec, uint32_t id)
     else
         rec->dirty[rec->dirty_count++] =
             (struct dirty_segment){seg->entry.stream % b->stream_count, id, rec->first, rec->last};
-    if (seg->epoch_max > rec->epoch_max)
-        rec->epoch_max = seg->epoch_max;
-    if (seg->order_max > rec->order_max)
-        rec->order_max = seg->order_max;
+    note_segment(rec, seg);
+    if (rec->warm)
+        cbd_warm_add_open(b, id);
     return seg->entry.status == CBD_M_SEGMENT_OPEN ? resume_segment(rec, &scan) : 0;
 }
 
@@ -242,49 +268,19 @@ static int repair_entries(struct cbd_backend *b)
     return cbd_twin_repair_end(c);
 }
 
-static bool before(const struct dirty_segment *a, const struct dirty_segment *b)
+/*
+ * Epochs never fall along a stream, so of two of its segments the one with the lower (first, last)
+ * was filled earlier.
+ */
+static bool filled_before(const void *pa, const void *pb)
 {
+    const struct dirty_segment *a = pa, *b = pb;
+
     if (a->stream != b->stream)
         return a->stream < b->stream;
     if (a->first != b->first)
         return a->first < b->first;
     return a->last != b->last ? a->last < b->last : a->id < b->id;
-}
-
-static void sift(struct dirty_segment *d, uint32_t root, uint32_t n)
-{
-    for (;;) {
-        uint32_t child = 2 * root + 1;
-        struct dirty_segment t;
-
-        if (child >= n)
-            return;
-        if (child + 1 < n && before(&d[child], &d[child + 1]))
-            child++;
-        if (!before(&d[root], &d[child]))
-            return;
-        t = d[root];
-        d[root] = d[child];
-        d[child] = t;
-        root = child;
-    }
-}
-
-/*
- * Heap sort, no memory needed. Epochs never fall along a stream, so of two of its segments the one
- * with the lower (first, last) was filled earlier.
- */
-static void sort_dirty(struct dirty_segment *d, uint32_t n)
-{
-    for (uint32_t i = n / 2; i-- > 0;)
-        sift(d, i, n);
-    for (uint32_t end = n; end > 1; end--) {
-        struct dirty_segment t = d[0];
-
-        d[0] = d[end - 1];
-        d[end - 1] = t;
-        sift(d, 0, end - 1);
-    }
 }
 
 /* The lists for write-back: closed segments in the order they were filled, the open one last. */
@@ -293,7 +289,7 @@ static void build_lists(struct recovery *rec)
     struct cbd_backend *b = rec->b;
 
     if (!CBD_CANARY(SEGMENTS_BY_NUMBER))
-        sort_dirty(rec->dirty, rec->dirty_count);
+        cbd_sort(rec->dirty, rec->dirty_count, sizeof(*rec->dirty), filled_before);
     for (uint32_t i = 0; i < rec->dirty_count; i++) {
         struct cbd_stream *s = &b->streams[rec->dirty[i].stream];
 
@@ -343,6 +339,11 @@ int cbd_recover(struct cbd_backend *b)
 
     if (error != 0)
         return error;
+    rec.warm = cbd_warm_possible(b);
+    if (rec.warm)
+        error = cbd_warm_begin(b);
+    if (error != 0)
+        return error;
     rec.dirty = c->env->ops->alloc(c->env, count * sizeof(*rec.dirty));
     if (rec.dirty == NULL)
         return CBD_E_NOMEM;
@@ -358,6 +359,8 @@ int cbd_recover(struct cbd_backend *b)
         b->reclaim_stats.recovered_records = rec.stats.recovered_records;
         b->reclaim_stats.recovered_dirty_bytes = rec.stats.recovered_dirty_bytes;
         b->reclaim_stats.recovered_suspects = rec.stats.recovered_suspects;
+        if (error == 0 && rec.warm)
+            error = cbd_warm_ready(b);
     }
     c->env->ops->free(c->env, rec.dirty, count * sizeof(*rec.dirty));
     if (error == 0 && (b->state.flags & CBD_M_STATE_DROPPING) == 0)

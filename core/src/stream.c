@@ -33,6 +33,7 @@ void cbd_segment_make_free(struct cbd_backend *b, uint32_t id)
     seg->written = 0;
     seg->payload_end = 0;
     seg->listed = false;
+    seg->cold = false;
     seg->order_min = UINT64_MAX;
     seg->order_max = 0;
     seg->epoch_max = 0;

@@ -225,7 +225,8 @@ int cbd_read(struct cbd_backend *b, unsigned lane, uint64_t off, void *buf,
 
 enum cbd_work {
     CBD_WORK_WRITEBACK, /* move dirty data to the disk, one bounded step */
-    CBD_WORK_RECLAIM,   /* make segments free, one bounded step */
+    /* Make segments free; after a clean detach also bring what they hold back into the index. */
+    CBD_WORK_RECLAIM,
 };
 
 /*
