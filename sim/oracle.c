@@ -43,6 +43,7 @@ void sim_oracle_destroy(struct sim_oracle *o)
     free(o->open);
     free(o->flushes);
     free(o->backing.gaps);
+    free(o->backing.maybe);
     free(o);
 }
 
@@ -149,6 +150,8 @@ static void open_remove_durable(struct sim_oracle *o)
 void sim_oracle_ack(struct sim_oracle *o, uint64_t id)
 {
     struct hist_event *ev = end_request(o, id, HIST_DONE);
+    if (ev->kind == HIST_FLUSH || ev->fua)
+        o->backing.age++;
     if (ev->kind == HIST_FLUSH) {
         if (ev->submit > o->hist.flushed_to)
             o->hist.flushed_to = ev->submit;
@@ -171,6 +174,7 @@ void sim_oracle_crash(struct sim_oracle *o)
 {
     struct hist *h = &o->hist;
     uint64_t now = hist_tick(h);
+    o->backing.age++;
     for (size_t i = 0; i < o->open_n; i++) {
         struct hist_event *ev = &h->events[o->open[i]];
         if (ev->state == HIST_FLYING)
@@ -193,6 +197,7 @@ int sim_oracle_adopt(struct sim_oracle *o, uint64_t start_sector, uint64_t secto
     struct hist *h = &o->hist;
     assert(sectors > 0 && start_sector < h->size_sectors &&
            sectors <= h->size_sectors - start_sector);
+    o->backing.age++;
     uint32_t value = HIST_VALUE_ZERO;
     version = oracle_normal(o, version);
     if (version != SIM_ORACLE_ZERO && !hist_lookup(h, version, start_sector, sectors, &value))

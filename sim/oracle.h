@@ -45,6 +45,7 @@
 enum {
     SIM_ORACLE_OK = 0,
     SIM_ORACLE_VIOLATION = 1,
+    SIM_ORACLE_UNDECIDED = 2, /* only sim_oracle_backing_any_end() */
     SIM_ORACLE_NO_MEMORY = -1,
 };
 
@@ -196,6 +197,20 @@ void sim_oracle_backing_begin(struct sim_oracle *o);
 void sim_oracle_backing_feed(struct sim_oracle *o, uint64_t start_sector, uint64_t sectors,
                              uint64_t version);
 int sim_oracle_backing_end(struct sim_oracle *o, struct sim_oracle_violation *v);
+
+/*
+ * P4 for a device of which some sectors may hold one of several versions, each independent of the
+ * others: is every combination explained? Between begin and this end, feed the sectors that are
+ * certain as above, and the others one by one with all their versions. Linear cost, no combination
+ * is enumerated. UNDECIDED: zeroes of several requests leave gaps in the moments, and whether they
+ * add up is not worked out.
+ */
+void sim_oracle_backing_any(struct sim_oracle *o, uint64_t sector, const uint64_t *versions,
+                            size_t count);
+int sim_oracle_backing_any_end(struct sim_oracle *o, struct sim_oracle_violation *v);
+
+/* Changes when an acknowledgement (of a FLUSH, of a FUA write) or a crash may change P4. */
+uint64_t sim_oracle_backing_age(const struct sim_oracle *o);
 
 /* One sentence about a violation; always terminated.  Returns buf. */
 const char *sim_oracle_describe(const struct sim_oracle_violation *v, char *buf, size_t buf_bytes);

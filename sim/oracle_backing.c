@@ -255,6 +255,7 @@ void sim_oracle_backing_begin(struct sim_oracle *o)
     b->after = (struct oracle_bound){.moment = 0};
     b->until = (struct oracle_bound){.moment = HIST_TIME_NEVER};
     b->gaps_n = 0;
+    b->maybe_n = 0;
     b->gaps_limit = GAPS_LIMIT_MIN;
     b->foreign.promise = SIM_ORACLE_NONE;
 }

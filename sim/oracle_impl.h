@@ -26,6 +26,15 @@ struct oracle_bound {
     uint64_t by;
 };
 
+/* A version that a sector may hold: it is explained by moments with after < T <= until. */
+struct oracle_maybe {
+    uint64_t sector;
+    uint64_t version;
+    uint64_t after;
+    uint64_t until;
+    uint64_t by;
+};
+
 struct oracle_backing {
     struct oracle_bound after; /* T > after.moment */
     struct oracle_bound until; /* T <= until.moment */
@@ -33,6 +42,9 @@ struct oracle_backing {
     size_t gaps_n, gaps_cap;
     size_t gaps_limit;                   /* merge when gaps_n gets here */
     struct sim_oracle_violation foreign; /* promise NONE: none */
+    struct oracle_maybe *maybe;          /* by sector, as they were fed */
+    size_t maybe_n, maybe_cap;
+    uint64_t age;
 };
 
 /* All that is known about one version of a group of sectors. */
