@@ -29,6 +29,7 @@ static void save(struct sim_lazy_mem *m, uint32_t cell)
     u = &m->undo[m->undo_n++];
     u->cell = cell;
     u->mask = m->cells[cell].mask;
+    u->alone = m->cells[cell].alone;
     memcpy(u->words, m->cells[cell].words, sizeof(u->words));
 }
 
@@ -38,6 +39,7 @@ void sim_lazy_mem_back(struct sim_lazy_mem *m, size_t then)
         const struct sim_lazy_undo *u = &m->undo[--m->undo_n];
 
         m->cells[u->cell].mask = u->mask;
+        m->cells[u->cell].alone = u->alone;
         memcpy(m->cells[u->cell].words, u->words, sizeof(u->words));
     }
 }
@@ -176,6 +178,10 @@ static unsigned find_digits(const struct sim_lazy_mem *m, bool last, struct digi
         const struct sim_lazy_cell *c = &m->cells[m->parts[i].cell];
         bool group = c->group != 0;
 
+        if (!group && c->pieces == 1 && n == DIGITS_MAX) {
+            twos += (uint64_t)__builtin_popcount(m->parts[i].mask);
+            continue;
+        }
         if (group && i > 0 && m->cells[m->parts[i - 1].cell].group == c->group)
             continue; /* not the first of its group */
         for (unsigned b = 0; b < (group ? 1u : SIM_PEND_WORDS); b++) {
@@ -315,6 +321,8 @@ static void collect_parts(struct sim_lazy_mem *m, uint64_t first, uint64_t end)
         const struct sim_lazy_cell *c = sim_lazy_mem_cell(m, cell);
         unsigned mask = c != NULL ? c->mask : 0;
 
+        if (c != NULL && c->alone && end - first > SIM_PEND_WORDS)
+            m->imprecise++;
         if (mask == 0)
             continue;
         if (cell == low)
@@ -326,56 +334,117 @@ static void collect_parts(struct sim_lazy_mem *m, uint64_t first, uint64_t end)
     }
 }
 
-/* All outcomes of what is collected: versions, oldest first, and behind them the torn ones. */
-static size_t find_outcomes(struct sim_lazy_mem *m, size_t *torn)
+/* A whole cell with what `words` says about the words in `mask`. */
+static bool plausible(const struct sim_lazy_mem *m, uint64_t cell, uint8_t mask,
+                      const uint64_t words[SIM_PEND_WORDS])
 {
-    size_t versions = find_versions(m);
+    uint64_t all[SIM_PEND_WORDS];
 
-    *torn = 0;
-    for (uint32_t k = 0; k < 2 && k < m->torn_samples; k++) {
-        uint64_t *mine = version(m, versions + *torn);
+    m->load(m->arg, cell, all);
+    for (unsigned w = 0; w < SIM_PEND_WORDS; w++)
+        if (mask & (1u << w))
+            all[w] = words[w];
+    return m->plausible(m->arg, cell, all);
+}
 
-        if (find_torn(m, versions, k == 1, mine) &&
-            (*torn == 0 || memcmp(version(m, versions), mine,
-                                  m->parts_n * SIM_PEND_WORDS * sizeof(uint64_t)) != 0))
-            (*torn)++;
+/* Outcomes of what is collected: versions, oldest first, and behind them the torn ones. */
+struct outcomes {
+    size_t versions, torn;
+    struct sim_lazy_count others; /* that the first torn one stands for */
+};
+
+/* One line that is read by itself: what cannot be an object is torn. */
+static void sort_out(struct sim_lazy_mem *m, struct outcomes *o)
+{
+    const struct sim_lazy_part *part = &m->parts[0];
+    uint64_t cell = m->cells[part->cell].cell;
+    uint64_t none[SIM_PEND_WORDS];
+    size_t kept = 0;
+    bool found = false;
+
+    for (size_t v = 0; v < o->versions; v++) {
+        if (plausible(m, cell, part->mask, version(m, v))) {
+            memmove(version(m, kept++), version(m, v), sizeof(none));
+        } else {
+            memcpy(none, version(m, v), sizeof(none));
+            found = true;
+        }
     }
-    return versions;
+    if (!found)
+        return;
+    if (o->torn != 0)
+        memcpy(none, version(m, o->versions), sizeof(none));
+    memcpy(version(m, kept), none, sizeof(none));
+    o->versions = kept;
+    o->torn = 1;
+}
+
+static struct outcomes find_outcomes(struct sim_lazy_mem *m, bool line)
+{
+    struct outcomes o = {.versions = find_versions(m)};
+    struct digit digits[DIGITS_MAX];
+
+    for (uint32_t k = 0; k < 2 && k < m->torn_samples; k++) {
+        uint64_t *mine = version(m, o.versions + o.torn);
+
+        if (find_torn(m, o.versions, k == 1, mine) &&
+            (o.torn == 0 || memcmp(version(m, o.versions), mine,
+                                   m->parts_n * SIM_PEND_WORDS * sizeof(uint64_t)) != 0))
+            o.torn++;
+    }
+    if (line)
+        sort_out(m, &o);
+    if (o.torn != 0) {
+        (void)find_digits(m, false, digits, &o.others);
+        o.others = sim_lazy_count_sub(o.others, sim_lazy_count_of(o.versions + o.torn - 1));
+    }
+    return o;
 }
 
 /* One choice for what is collected of [first, end). */
-static void decide_parts(struct sim_lazy_mem *m, uint64_t first, uint64_t end)
+static void decide_parts(struct sim_lazy_mem *m, uint64_t first, uint64_t end, bool line)
 {
-    size_t torn, versions = find_outcomes(m, &torn);
+    struct outcomes o = find_outcomes(m, line);
     uint64_t collected = m->collected;
-    uint32_t pick = 0;
     struct sim_lazy_choice choice = {
         .first_word = first,
-        .count = (uint32_t)(versions + torn),
-        .torn = (uint32_t)versions,
+        .count = (uint32_t)(o.versions + o.torn),
+        .torn = (uint32_t)o.versions,
+        .torn_states = o.others,
     };
+    uint32_t pick = 0;
 
-    if (torn != 0) {
-        struct digit digits[DIGITS_MAX];
-
-        (void)find_digits(m, false, digits, &choice.torn_states);
-        choice.torn_states =
-            sim_lazy_count_sub(choice.torn_states, sim_lazy_count_of(versions + torn - 1));
-    }
+    if (line && o.versions == 0)
+        return; /* L1: nobody believes it, whatever it is */
     if (choice.count > 1)
         pick = m->choose(m->arg, &choice);
     SIM_REQUIRE(pick < choice.count);
     /* Another path may have been here between: what was collected is not part of a process. */
     if (m->collected != collected) {
         collect_parts(m, first, end);
-        (void)find_outcomes(m, &torn);
+        (void)find_outcomes(m, line);
     }
     settle(m, version(m, pick));
+    if (line)
+        m->cells[m->parts[0].cell].alone = pick >= choice.torn;
 }
 
-void sim_lazy_mem_decide(struct sim_lazy_mem *m, uint64_t first, uint64_t end)
+/* A line of a group that cannot be an object, whatever the group becomes. */
+static bool nothing_there(const struct sim_lazy_mem *m, const struct sim_lazy_cell *c)
+{
+    const struct sim_lazy_group *g = &m->groups[c->group - 1];
+
+    for (uint32_t i = 0; i < g->outcomes; i++)
+        if (plausible(m, c->cell, c->mask, outcome_words(m, m->at[c->cell] - 1, i)))
+            return false;
+    return true;
+}
+
+void sim_lazy_mem_decide(struct sim_lazy_mem *m, uint64_t first, uint64_t end, bool store)
 {
     uint64_t low = first / SIM_PEND_WORDS, high = (end - 1) / SIM_PEND_WORDS;
+    bool line = !store && m->plausible != NULL && first % SIM_PEND_WORDS == 0 &&
+                end - first == SIM_PEND_WORDS;
 
     if (!sim_lazy_mem_near(m, low, high))
         return;
@@ -384,11 +453,14 @@ void sim_lazy_mem_decide(struct sim_lazy_mem *m, uint64_t first, uint64_t end)
     for (uint64_t cell = low; cell <= high && m->groups_n != 0; cell++) {
         const struct sim_lazy_cell *c = sim_lazy_mem_cell(m, cell);
 
-        if (c != NULL && c->mask != 0 && c->group != 0 &&
-            sticks_out(m, &m->groups[c->group - 1], first, end))
+        if (c == NULL || c->mask == 0 || c->group == 0)
+            continue;
+        if (line && nothing_there(m, c))
+            return;
+        if (sticks_out(m, &m->groups[c->group - 1], first, end))
             decide_group(m, &m->groups[c->group - 1]);
     }
     collect_parts(m, first, end);
     if (m->parts_n != 0)
-        decide_parts(m, first, end);
+        decide_parts(m, first, end, line);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "cbd/media_format.h"
 #include "rng.h"
 #include "sim_base.h"
 
@@ -12,6 +13,7 @@
 #define BIG_ARENA_BYTES ((size_t)4 << 30)
 /* Larger pieces are buffers: nothing in them has to survive a choice. */
 #define BIG_BYTES ((size_t)96 << 10)
+#define HEADER_LINES_MAX 66u
 #define STEP_NS UINT64_C(1000)
 
 static struct sim_lazy_machine *of_pm(struct cbd_pmem *pm)
@@ -34,13 +36,70 @@ static void trace(struct sim_lazy_machine *m, uint64_t a, uint64_t b)
 
 /* ---- pmem ---- */
 
-static void access_pm(void *arg, uint64_t off, size_t len_bytes)
+static void load_pm(void *arg, uint64_t line, uint64_t words[SIM_PEND_WORDS])
+{
+    struct sim_lazy_machine *m = arg;
+
+    memcpy(words, m->real->buf + line * CBD_LINE_BYTES, CBD_LINE_BYTES);
+}
+
+/* Checksum lines that a header calls for, if it can be a header; -1: it cannot. */
+static int header_lines(const void *line)
+{
+    struct cbd_m_header h;
+    uint64_t addr, blocks;
+    uint32_t len;
+
+    memcpy(&h, line, sizeof(h));
+    addr = cbd_get64(h.addr_bytes);
+    len = cbd_get32(h.len_bytes);
+    if (len == 0 || len % 512 != 0 || len > CBD_SEGMENT_BYTES_MAX || addr % 512 != 0 ||
+        addr > UINT64_C(1) << 48 || (h.reserved[0] | h.reserved[1] | h.reserved[2]) != 0)
+        return -1;
+    blocks = (addr + len - 1) / CBD_BLOCK_BYTES - addr / CBD_BLOCK_BYTES + 1;
+    return blocks <= CBD_HEADER_CRCS
+               ? 0
+               : (int)((blocks - CBD_HEADER_CRCS + CBD_CRC_LINE_CRCS - 1) / CBD_CRC_LINE_CRCS);
+}
+
+static bool can_be_record(const void *line)
+{
+    static const uint8_t zeroes[sizeof(((struct cbd_m_record *)0)->reserved1)];
+    struct cbd_m_record r;
+
+    memcpy(&r, line, sizeof(r));
+    return r.type >= CBD_M_RECORD_WRITE && r.type <= CBD_M_RECORD_VOID &&
+           cbd_get16(r.reserved0) == 0 && memcmp(r.reserved1, zeroes, sizeof(zeroes)) == 0;
+}
+
+/* In a segment, a line that is read by itself is a record, a header, or a line of checksums. */
+static bool plausible_pm(void *arg, uint64_t line, const uint64_t words[SIM_PEND_WORDS])
+{
+    const struct sim_lazy_machine *m = arg;
+    uint64_t off = line * CBD_LINE_BYTES;
+
+    return off < m->data_off || (m->state.lines != 0 && m->state.line_off == off) ||
+           header_lines(words) >= 0 || can_be_record(words);
+}
+
+static void access_pm(void *arg, uint64_t off, size_t len_bytes, bool store)
 {
     struct sim_lazy_machine *m = arg;
     uint64_t first = off / CBD_WORD_BYTES;
     uint64_t end = (off + len_bytes + CBD_WORD_BYTES - 1) / CBD_WORD_BYTES;
+    int lines;
 
-    sim_lazy_mem_decide(&m->mem, first, end);
+    sim_lazy_mem_decide(&m->mem, first, end, store);
+    if (store || !m->format || len_bytes != CBD_LINE_BYTES)
+        return;
+    if (m->state.lines != 0 && m->state.line_off == off) {
+        m->state.lines--;
+        m->state.line_off -= CBD_LINE_BYTES;
+        return;
+    }
+    lines = header_lines(m->real->buf + off);
+    m->state.lines = lines > 0 ? (uint32_t)lines : 0;
+    m->state.line_off = off - CBD_LINE_BYTES;
 }
 
 static void keep_line(struct sim_lazy_machine *m, uint64_t line)
@@ -75,7 +134,7 @@ static void begin_store(struct sim_lazy_machine *m, uint64_t off, size_t len_byt
     m->state.stores++;
     if (len_bytes == 0)
         return;
-    access_pm(m, off, len_bytes);
+    access_pm(m, off, len_bytes, true);
     for (uint64_t line = off / CBD_LINE_BYTES; line <= (off + len_bytes - 1) / CBD_LINE_BYTES;
          line++)
         keep_line(m, line);
@@ -154,8 +213,30 @@ static int op_read(struct cbd_pmem *pm, uint64_t off, void *dst, size_t len_byte
     if (m->real->poison.count != 0 && sim_ranges_hit(&m->real->poison, off, off + len_bytes))
         return CBD_E_MEDIA;
     trace(m, off, len_bytes);
+    /* A header just before what is pending has its checksum lines there, or in front of it. */
+    if (sim_lazy_mem_near(&m->mem, off / CBD_LINE_BYTES,
+                          (off + len_bytes - 1) / CBD_LINE_BYTES + HEADER_LINES_MAX))
+        access_pm(m, off, len_bytes, false);
+    memcpy(dst, m->real->buf + off, len_bytes);
+    return 0;
+}
+
+static int op_read_array(struct cbd_pmem *pm, uint64_t off, void *dst, size_t object_bytes,
+                         size_t count)
+{
+    struct sim_lazy_machine *m = of_pm(pm);
+    size_t len_bytes = object_bytes * count;
+
+    if (off > m->pm.size_bytes || len_bytes > m->pm.size_bytes - off)
+        return CBD_E_RANGE;
+    if (len_bytes == 0)
+        return 0;
+    if (m->real->poison.count != 0 && sim_ranges_hit(&m->real->poison, off, off + len_bytes))
+        return CBD_E_MEDIA;
+    trace(m, off, len_bytes);
     if (sim_lazy_mem_near(&m->mem, off / CBD_LINE_BYTES, (off + len_bytes - 1) / CBD_LINE_BYTES))
-        access_pm(m, off, len_bytes);
+        for (size_t i = 0; i < count; i++)
+            access_pm(m, off + i * object_bytes, object_bytes, false);
     memcpy(dst, m->real->buf + off, len_bytes);
     return 0;
 }
@@ -167,6 +248,7 @@ static const struct cbd_pmem_ops pmem_ops = {
     .flush = op_flush,
     .fence = op_fence,
     .read = op_read,
+    .read_array = op_read_array,
 };
 
 /* ---- disks ---- */
@@ -187,7 +269,7 @@ static uint64_t sector_version(struct sim_lazy_disk *d, uint64_t sector)
     if (c == NULL)
         return sim_disk_peek(d->real, sector);
     /* Each sector by itself: a sector is atomic, and each has its own version to be judged. */
-    sim_lazy_mem_decide(&d->mem, sector, sector + 1);
+    sim_lazy_mem_decide(&d->mem, sector, sector + 1, false);
     return c->words[sector % SIM_PAGE_SECTORS];
 }
 
@@ -391,6 +473,14 @@ void sim_lazy_machine_free(struct sim_lazy_machine *m)
     munmap(m->big, BIG_ARENA_BYTES);
     free(m->undo);
     memset(m, 0, sizeof(*m));
+}
+
+void sim_lazy_machine_format(struct sim_lazy_machine *m, uint64_t data_off)
+{
+    m->format = true;
+    m->data_off = data_off;
+    m->mem.load = load_pm;
+    m->mem.plausible = plausible_pm;
 }
 
 void sim_lazy_machine_mode(struct sim_lazy_machine *m, bool through)

@@ -38,8 +38,10 @@ struct sim_lazy_state {
     uint64_t now_ns, random;
     uint64_t errors;
     struct cbd_report first_error;
-    uint64_t trace;  /* of reads, stores and their content */
-    uint64_t stores; /* and flushes and fences */
+    uint64_t trace;    /* of reads, stores and their content */
+    uint64_t stores;   /* and flushes and fences */
+    uint64_t line_off; /* a header calls for checksum lines: the next one, and how many */
+    uint32_t lines;
 };
 
 struct sim_lazy_machine {
@@ -51,7 +53,10 @@ struct sim_lazy_machine {
     struct sim_lazy_disk disk[SIM_LAZY_DISKS];
     uint32_t disks;
     struct sim_pmem *real;
-    bool through; /* stores go to the real sim_pmem: a further power cut follows */
+    void *owner;       /* the caller's */
+    bool format;       /* the pmem holds a cache: media_format.h says what a line can be */
+    uint64_t data_off; /* where its segments begin */
+    bool through;      /* stores go to the real sim_pmem: a further power cut follows */
 
     /* Private. */
     bool marked; /* the real pmem, at the start of the path */
@@ -63,6 +68,9 @@ struct sim_lazy_machine {
 void sim_lazy_machine_init(struct sim_lazy_machine *m, struct sim_pmem *pmem,
                            struct sim_disk *const *disks, uint32_t count);
 void sim_lazy_machine_free(struct sim_lazy_machine *m);
+
+/* The pmem holds a cache whose segments begin at data_off. */
+void sim_lazy_machine_format(struct sim_lazy_machine *m, uint64_t data_off);
 
 /* All paths from the start again, in this way. With `through`, walk.replay has to be set. */
 void sim_lazy_machine_mode(struct sim_lazy_machine *m, bool through);

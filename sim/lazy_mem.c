@@ -357,6 +357,10 @@ struct sim_lazy_count sim_lazy_mem_states(const struct sim_lazy_mem *m)
     for (size_t i = 0; i < m->cells_n; i++) {
         const struct sim_lazy_cell *c = &m->cells[i];
 
+        if (c->pieces == 1) { /* old or new, each word by itself */
+            twos += (uint64_t)__builtin_popcount(c->mask);
+            continue;
+        }
         for (unsigned w = 0; w < SIM_PEND_WORDS && c->group == 0 && c->mask != 0; w++) {
             size_t n = sim_lazy_mem_values(m, c, w, values);
 

@@ -16,6 +16,8 @@
  *     each for itself reads them one by one. Then what it does depends on the object's class alone,
  *     but for the 2^-32 of a torn object whose checksum is right;
  * L2  a class is there exactly when the model allows one of its contents;
+ *     When the caller tells which contents of a line can be an object at all, those that cannot are
+ *     torn too; and a line that cannot be one, whatever survives, is not decided by looking at it;
  * L3  words that nobody has read stay undecided, and nothing that was done depends on them;
  * L4  stores that depend on each other (ordered stores of a line, a sector of the page model) are
  *     decided together, unless one object holds them all;
@@ -52,6 +54,7 @@ struct sim_lazy_cell {
     uint32_t first_piece, pieces; /* of lazy_mem.pieces: its stores */
     uint32_t group;               /* it is decided with others: number + 1; 0: word by word */
     uint8_t mask;                 /* words that are undecided */
+    bool alone;                   /* torn as an object of its own */
 };
 
 /* A store to one cell, and the words as they were behind it. */
@@ -83,6 +86,7 @@ struct sim_lazy_part {
 struct sim_lazy_undo {
     uint32_t cell;
     uint8_t mask;
+    bool alone;
     uint64_t words[SIM_PEND_WORDS];
 };
 
@@ -91,8 +95,17 @@ struct sim_lazy_mem {
     uint32_t (*choose)(void *arg, const struct sim_lazy_choice *choice);
     /* The words in `mask` of a cell have been decided. */
     void (*decided)(void *arg, uint64_t cell, uint8_t mask, const uint64_t words[SIM_PEND_WORDS]);
+    /*
+     * The cell as it is in the medium; and whether it may be an object that is believed, when it
+     * is read by itself. Both NULL: every content may be.
+     */
+    void (*load)(void *arg, uint64_t cell, uint64_t words[SIM_PEND_WORDS]);
+    bool (*plausible)(void *arg, uint64_t cell, const uint64_t words[SIM_PEND_WORDS]);
     void *arg;
     uint32_t torn_samples; /* different torn contents that are tried; 1 is sound by L1 */
+
+    /* A line that was taken for no object is read as a part of one: see L1. Should be 0. */
+    uint64_t imprecise;
 
     /* Private. */
     uint32_t *at; /* for each cell of the medium: number in cells + 1 */
@@ -143,8 +156,11 @@ void sim_lazy_mem_inherit(struct sim_lazy_mem *m, const struct sim_lazy_mem *fro
 /* All states that a power cut may leave, and those that are left after the choices so far. */
 struct sim_lazy_count sim_lazy_mem_states(const struct sim_lazy_mem *m);
 
-/* Words [first, end), counted over the whole medium, are one object that is read or written. */
-void sim_lazy_mem_decide(struct sim_lazy_mem *m, uint64_t first, uint64_t end);
+/*
+ * Words [first, end), counted over the whole medium, are one object that is read; or written, which
+ * decides them in any case.
+ */
+void sim_lazy_mem_decide(struct sim_lazy_mem *m, uint64_t first, uint64_t end, bool store);
 
 /* Decisions so far, and how to take the later ones back; `decided` is not called. */
 static inline size_t sim_lazy_mem_now(const struct sim_lazy_mem *m)

@@ -129,7 +129,7 @@ static void put(struct sim_pmem *pm, uint64_t off, const uint8_t *src, uint8_t v
     if (pm->model == SIM_PAGE && (flags & SIM_PEND_NT) && len_bytes > 0)
         mark_pages(pm, off, len_bytes);
     if (pm->access != NULL && len_bytes > 0)
-        pm->access(pm->access_arg, off, len_bytes);
+        pm->access(pm->access_arg, off, len_bytes, true);
     while (len_bytes > 0) {
         uint64_t line = off / CBD_LINE_BYTES;
         unsigned from = (unsigned)(off % CBD_LINE_BYTES);
@@ -276,7 +276,24 @@ static int op_read(struct cbd_pmem *base, uint64_t off, void *dst, size_t len_by
     if (sim_ranges_hit(&pm->poison, off, off + len_bytes))
         return CBD_E_MEDIA;
     if (pm->access != NULL)
-        pm->access(pm->access_arg, off, len_bytes);
+        pm->access(pm->access_arg, off, len_bytes, false);
+    memcpy(dst, pm->buf + off, len_bytes);
+    return 0;
+}
+
+static int op_read_array(struct cbd_pmem *base, uint64_t off, void *dst, size_t object_bytes,
+                         size_t count)
+{
+    struct sim_pmem *pm = of(base);
+    size_t len_bytes = object_bytes * count;
+    if (off > pm->pm.size_bytes || len_bytes > pm->pm.size_bytes - off)
+        return CBD_E_RANGE;
+    if (len_bytes == 0)
+        return 0;
+    if (sim_ranges_hit(&pm->poison, off, off + len_bytes))
+        return CBD_E_MEDIA;
+    for (size_t i = 0; pm->access != NULL && i < count; i++)
+        pm->access(pm->access_arg, off + i * object_bytes, object_bytes, false);
     memcpy(dst, pm->buf + off, len_bytes);
     return 0;
 }
@@ -288,6 +305,7 @@ static const struct cbd_pmem_ops pmem_ops = {
     .flush = op_flush,
     .fence = op_fence,
     .read = op_read,
+    .read_array = op_read_array,
 };
 
 struct sim_pmem *sim_pmem_create(uint64_t size_bytes, enum sim_model model)

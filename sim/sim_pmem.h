@@ -71,7 +71,7 @@ struct sim_pmem {
     enum cbd_step drop_step; /* this step's persisting is left out; CBD_STEP_NONE: none */
     uint32_t fail_fences;    /* so many next fences fail with CBD_E_IO and persist nothing */
     /* Called before these bytes are read or stored to: they may be undecided, see lazy_mem.h. */
-    void (*access)(void *arg, uint64_t off, size_t len_bytes);
+    void (*access)(void *arg, uint64_t off, size_t len_bytes, bool store);
     void *access_arg;
     /* Called before each operation; may longjmp away or mark, crash and roll back. */
     void (*hook)(void *arg, const struct sim_pm_event *ev);
