@@ -21,6 +21,7 @@ struct pass {
     const struct sim_campaign *c;
     struct sim_world world;
     struct sim_judge judge;
+    struct sim_lazy *lazy; /* NULL: subsets */
     struct sim_result *result;
     struct sim_step_log *log; /* first pass: filled; else NULL */
     const struct sim_cut *cuts;
@@ -82,6 +83,28 @@ static void judge_one(struct pass *p, uint64_t step, uint64_t subset, uint64_t n
     p->stop = p->world.stop = p->c->stop_at_first;
 }
 
+/* All states of the cut before this step; or the one that is run again. */
+static void judge_all(struct pass *p, uint64_t step, uint64_t number)
+{
+    struct sim_failed failed = {.step = step, .number = number};
+    uint32_t thread = p->world.pmem->thread;
+    bool ok;
+
+    if (p->c->only_trail != NULL) {
+        snprintf(failed.trail, sizeof(failed.trail), "%s", p->c->only_trail);
+        ok = sim_lazy_rerun(p->lazy, p->c->only_trail, &failed.verdict);
+    } else {
+        ok = sim_lazy_cut(p->lazy, &p->result->lazy, &failed.verdict, failed.trail);
+    }
+    p->world.pmem->thread = thread;
+    if (p->states_done != NULL)
+        __atomic_add_fetch(p->states_done, 1, __ATOMIC_RELAXED);
+    if (ok)
+        return;
+    keep_failure(p->result, &failed);
+    p->stop = p->world.stop = p->c->stop_at_first;
+}
+
 static void at_step(struct pass *p, enum sim_class class, enum sim_step_kind kind)
 {
     uint64_t step = p->step++;
@@ -96,13 +119,18 @@ static void at_step(struct pass *p, enum sim_class class, enum sim_step_kind kin
 
         p->result->cuts++;
         p->result->cuts_by[class][kind]++;
-        for (uint64_t s = 0; s < p->c->subsets && !p->stop; s++)
+        if (p->lazy != NULL)
+            judge_all(p, step, number);
+        for (uint64_t s = 0; p->lazy == NULL && s < p->c->subsets && !p->stop; s++)
             judge_one(p, step, s, number * p->c->subsets + s);
     }
     if (step == p->c->only_step && p->log == NULL) {
         p->result->cuts++;
         p->result->cuts_by[class][kind]++;
-        judge_one(p, step, p->c->only_subset, p->c->only_number);
+        if (p->lazy != NULL)
+            judge_all(p, step, p->c->only_number);
+        else
+            judge_one(p, step, p->c->only_subset, p->c->only_number);
         p->stop = p->world.stop = true;
     }
     if (p->die_armed && p->die_left-- == 0)
@@ -307,6 +335,8 @@ static int run_pass(struct pass *p)
         return 0;
     }
     sim_judge_init(&p->judge, w);
+    if (p->c->exhaustive && p->log == NULL)
+        p->lazy = sim_lazy_create(w, &p->c->lazy);
     hook(p);
     error = run_requests(p);
     sim_fault_end(w);
@@ -327,6 +357,8 @@ static int run_pass(struct pass *p)
     p->result->segments = (uint32_t)p->result->stats[0].segments;
     p->result->judged = p->judge.counts;
     sim_judge_destroy(&p->judge);
+    if (p->lazy != NULL)
+        sim_lazy_destroy(p->lazy);
     sim_world_destroy(w);
     return error;
 }
@@ -370,6 +402,7 @@ static void merge(struct sim_result *to, const struct sim_result *from)
     to->judged.recovery_steps = from->judged.recovery_steps > to->judged.recovery_steps
                                     ? from->judged.recovery_steps
                                     : to->judged.recovery_steps;
+    sim_lazy_counts_add(&to->lazy, &from->lazy);
     to->cuts += from->cuts;
     for (int c = 0; c < SIM_CLASS_COUNT; c++)
         for (int k = 0; k < SIM_STEP_KIND_COUNT; k++)
@@ -425,7 +458,7 @@ static int run_workers(const struct sim_campaign *c, const struct sim_cut *cuts,
         }
     }
     if (c->workers > 1)
-        watch(c, shared, pid, count * c->subsets);
+        watch(c, shared, pid, count * (c->exhaustive ? 1 : c->subsets));
     for (uint32_t i = 0; i < c->workers && error == 0; i++) {
         error = shared->worker[i].error;
         if (!shared->worker[i].finished) {

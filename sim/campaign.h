@@ -12,7 +12,7 @@
 #ifndef SIM_CAMPAIGN_H
 #define SIM_CAMPAIGN_H
 
-#include "judge.h"
+#include "lazy.h"
 
 /* What the engine was doing at a step. */
 enum sim_class {
@@ -52,10 +52,13 @@ struct sim_campaign {
     uint32_t restarts; /* power cuts of the run itself, which then goes on */
     uint32_t workers;
     bool stop_at_first;
+    bool exhaustive; /* all states of each cut (lazy.h), instead of subsets */
+    struct sim_lazy_options lazy;
     /* A single state: rerun. only_step UINT64_MAX: all. */
     uint64_t only_step;
     uint64_t only_subset;
     uint64_t only_number; /* of the state in the campaign */
+    const char *only_trail; /* exhaustive: of the state in its cut */
     const char *image;    /* where the devices after a last power cut go, or NULL: image.h */
     void (*progress)(void *arg, uint64_t states_done, uint64_t states_total);
     void *progress_arg;
@@ -64,6 +67,7 @@ struct sim_campaign {
 struct sim_failed {
     uint64_t step, subset, number;
     struct sim_verdict verdict;
+    char trail[SIM_LAZY_TRAIL_BYTES]; /* exhaustive: the state; else empty */
 };
 
 struct sim_result {
@@ -72,6 +76,7 @@ struct sim_result {
     uint64_t cuts;
     uint64_t cuts_by[SIM_CLASS_COUNT][SIM_STEP_KIND_COUNT];
     struct sim_judged judged;
+    struct sim_lazy_counts lazy;
     uint64_t failures;
     struct sim_failed failed[SIM_FAILURES_KEPT]; /* those with the lowest steps */
     uint32_t failed_kept;

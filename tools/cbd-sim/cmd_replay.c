@@ -17,6 +17,7 @@ enum {
     OPT_LENIENT,
     OPT_CRASHES,
     OPT_STRATEGY,
+    OPT_CRASH_DEPTH,
     OPT_SUBSETS,
     OPT_RESTARTS,
     OPT_SEED,
@@ -46,7 +47,11 @@ static const struct cbd_tool_option options[] = {
     {OPT_STRATEGY, "strategy", "NAME",
      "none: no power cut; each: at every step; random: at --crashes\n"
      "steps, all or nothing of what is pending survives; partial: at\n"
-     "--crashes steps, --subsets parts of it (partial)"},
+     "--crashes steps, --subsets parts of it; exhaustive: every state\n"
+     "of every step, or of --crashes steps (partial)"},
+    {OPT_CRASH_DEPTH, "crash-depth", "N",
+     "exhaustive: power cuts in a row, those behind the first at every\n"
+     "step of recovery (1)"},
     {OPT_SUBSETS, "subsets", "N", "crash states of each cut (16)"},
     {OPT_RESTARTS, "restarts", "N", "power cuts of the run itself, which then goes on (8)"},
     {OPT_SEED, "seed", "N", "of everything that is random (1)"},
@@ -84,19 +89,21 @@ static const struct cbd_tool_usage usage = {
         "Exit status: 0 no violation, 4 violations, 8 the simulation could not run, 16 usage.",
 };
 
-enum strategy { STRATEGY_NONE, STRATEGY_EACH, STRATEGY_RANDOM, STRATEGY_PARTIAL, STRATEGY_COUNT };
+enum strategy { STRATEGY_NONE, STRATEGY_EACH, STRATEGY_RANDOM, STRATEGY_PARTIAL, STRATEGY_EXHAUSTIVE, STRATEGY_COUNT };
 
 struct parsed {
     struct cbd_sim_replay replay;
     enum strategy strategy;
     bool json;
+    bool crashes_given;
     bool scheduled, threaded;
     char why[256];
 };
 
 static enum strategy find_strategy(const char *name)
 {
-    static const char *const names[STRATEGY_COUNT] = {"none", "each", "random", "partial"};
+    static const char *const names[STRATEGY_COUNT] = {"none", "each", "random", "partial",
+                                                      "exhaustive"};
     unsigned s = 0;
 
     while (s < STRATEGY_COUNT && strcmp(name, names[s]) != 0)
@@ -109,6 +116,8 @@ static void apply_strategy(struct parsed *p)
     if (p->strategy == STRATEGY_NONE)
         p->replay.crashes = 0;
     else if (p->strategy == STRATEGY_EACH)
+        p->replay.crashes = UINT64_MAX / p->replay.subsets;
+    else if (p->strategy == STRATEGY_EXHAUSTIVE && !p->crashes_given)
         p->replay.crashes = UINT64_MAX / p->replay.subsets;
     else if (p->strategy == STRATEGY_RANDOM)
         p->replay.subsets = 2; /* the first two: nothing, everything */
@@ -145,13 +154,17 @@ static int set_option(struct parsed *p, int key, const char *arg)
         r->lenient = true;
         return 0;
     case OPT_CRASHES:
+        p->crashes_given = true;
         return cbd_tool_parse_number("--crashes", arg, 0, 100000000, &r->crashes, p->why, n);
     case OPT_STRATEGY:
         p->strategy = find_strategy(arg);
         if (p->strategy != STRATEGY_COUNT)
             return 0;
-        snprintf(p->why, n, "--strategy: got '%.40s', limit none, each, random or partial", arg);
+        snprintf(p->why, n,
+                 "--strategy: got '%.40s', limit none, each, random, partial or exhaustive", arg);
         return CBD_E_INVALID;
+    case OPT_CRASH_DEPTH:
+        return set_u32("--crash-depth", arg, 1, SIM_LAZY_DEPTH_MAX, &r->crash_depth, p->why, n);
     case OPT_SUBSETS:
         return set_u32("--subsets", arg, 1, 100000, &r->subsets, p->why, n);
     case OPT_RESTARTS:
@@ -280,6 +293,11 @@ int cbd_sim_cmd_replay(int argc, char **argv)
         return parser.exit_code;
     if (p.replay.trace == NULL)
         return cbd_tool_usage_error(&usage, "--trace is missing");
+    p.replay.exhaustive = p.strategy == STRATEGY_EXHAUSTIVE;
+    if (p.replay.exhaustive && p.replay.faults != 0)
+        return cbd_tool_usage_error(&usage, "--strategy exhaustive knows no --faults");
+    if (!p.replay.exhaustive && p.replay.crash_depth != 1)
+        return cbd_tool_usage_error(&usage, "--crash-depth is for --strategy exhaustive");
     apply_strategy(&p);
     if (p.threaded && !p.scheduled)
         p.replay.schedule = SIM_SCHEDULE_RANDOM;

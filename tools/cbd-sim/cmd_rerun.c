@@ -50,16 +50,22 @@ static void describe_plan(const struct sim_state_plan *plan)
         printf("          and once more after recovery has been read\n");
 }
 
-static int show(const struct cbd_sim_replay *r, const struct sim_campaign *c,
-                const struct sim_result *result)
+static void describe_state(const struct cbd_sim_replay *r, const struct sim_campaign *c)
 {
     struct sim_judge judge;
     struct sim_world world = {.config = c->config};
     struct sim_state_plan plan;
-    char text[2048];
 
     judge.world = &world;
     sim_plan_state(&judge, r->step, r->subset, r->number, &plan);
+    describe_plan(&plan);
+}
+
+static int show(const struct cbd_sim_replay *r, const struct sim_campaign *c,
+                const struct sim_result *result)
+{
+    char text[2048];
+
     printf("trace:    %s, %llu requests\n", r->trace, (unsigned long long)c->source.requests);
     printf("step:     %llu of %llu\n", (unsigned long long)r->step,
            (unsigned long long)result->steps);
@@ -68,7 +74,10 @@ static int show(const struct cbd_sim_replay *r, const struct sim_campaign *c,
             if (result->cuts_by[class][kind] != 0)
                 printf("          a %s in the %s\n", sim_step_kind_name(kind),
                        sim_class_name(class));
-    describe_plan(&plan);
+    if (r->trail != NULL)
+        printf("crash:    %s\n", r->trail);
+    else
+        describe_state(r, c);
     if (result->run_failed) {
         printf("verdict:  %s\n", sim_verdict_text(&result->run_verdict, text, sizeof(text)));
         return CBD_EXIT_LEFT;

@@ -20,6 +20,7 @@ void cbd_sim_replay_defaults(struct cbd_sim_replay *r)
     r->restarts = 8;
     r->segment_bytes = 256u << 10;
     r->streams = 4;
+    r->crash_depth = 1;
     r->threads = 4;
     r->depth = 3;
     r->jobs = cpus < 1 ? 1 : cpus > (long)SIM_WORKERS_MAX ? SIM_WORKERS_MAX : (uint32_t)cpus;
@@ -49,13 +50,14 @@ void cbd_sim_id_print(const struct cbd_sim_replay *r, const struct sim_failed *f
     snprintf(id, CBD_SIM_ID_BYTES,
              PREFIX "step=%llu:subset=%llu:number=%llu:seed=%llu:restarts=%u:subsets=%u:"
                     "cache=%llu:segment=%u:streams=%u:checksum=%d:lenient=%d:model=%s:format=%s:"
-                    "schedule=%s:threads=%u:depth=%u:faults=%s:crc=%08x:trace=%s",
+                    "schedule=%s:threads=%u:depth=%u:faults=%s:%s%s%scrc=%08x:trace=%s",
              (unsigned long long)f->step, (unsigned long long)f->subset,
              (unsigned long long)f->number, (unsigned long long)r->seed, r->restarts, r->subsets,
              (unsigned long long)r->cache_bytes, r->segment_bytes, r->streams, !r->no_data_checksum,
              r->lenient, cbd_sim_model_name(r->model), sim_trace_format_name(r->format),
              sim_schedule_name(r->schedule), r->threads, r->depth,
-             sim_fault_list(r->faults, faults, sizeof(faults)), r->trace_crc, r->trace);
+             sim_fault_list(r->faults, faults, sizeof(faults)), r->exhaustive ? "trail=" : "",
+             r->exhaustive ? f->trail : "", r->exhaustive ? ":" : "", r->trace_crc, r->trace);
 }
 
 static bool number(const char *text, uint64_t max, int base, uint64_t *value)
@@ -102,6 +104,12 @@ static bool set(struct cbd_sim_replay *r, const char *key, const char *value)
             *numbers[i].u64 = v;
         else
             *numbers[i].u32 = (uint32_t)v;
+        return true;
+    }
+    if (strcmp(key, "trail") == 0) {
+        r->exhaustive = true;
+        r->crash_depth = SIM_LAZY_DEPTH_MAX;
+        r->trail = value;
         return true;
     }
     if (strcmp(key, "model") == 0)

@@ -11,6 +11,7 @@
 
 #define DISK_BYTES_MAX (UINT64_C(16) << 40)
 #define DISK_BYTES_MIN (UINT64_C(1) << 20)
+#define PATHS_MAX 1000000u /* of one cut */
 #define LOGICAL_BLOCK 512u
 #define FAULTY_TIMEOUT_NS UINT64_C(1000000000) /* of a write that waits for space */
 
@@ -156,6 +157,10 @@ int cbd_sim_prepare(struct cbd_sim_replay *r, struct cbd_sim_trace *t, struct si
     c->workers = r->jobs;
     c->only_step = UINT64_MAX;
     c->image = r->image;
+    c->exhaustive = r->exhaustive;
+    c->lazy.depth = r->crash_depth;
+    c->lazy.paths_max = PATHS_MAX;
+    c->only_trail = r->trail;
     return 0;
 }
 

@@ -176,7 +176,10 @@ void cbd_sim_report_text(const struct cbd_sim_replay *r, const struct cbd_sim_tr
     printf("\n");
     cuts(result);
     printf("\n");
-    states(result);
+    if (r->exhaustive)
+        cbd_sim_certificate_text(r, result);
+    else
+        states(result);
     failures(r, result);
     if (r->image != NULL)
         printf("\n  image        %s%s\n", r->image,

@@ -145,7 +145,10 @@ int cbd_sim_report_json(const struct cbd_sim_replay *r, const struct cbd_sim_tra
     put_table(doc, "steps_by_kind", result->steps_by);
     cbd_tool_json_u64(doc, "cuts", result->cuts);
     put_table(doc, "cuts_by_kind", result->cuts_by);
-    put_states(doc, result);
+    if (r->exhaustive)
+        cbd_sim_certificate_json(doc, r, c, result);
+    else
+        put_states(doc, result);
     put_violations(doc, r, result);
     snprintf(hash, sizeof(hash), "%016llx", (unsigned long long)result->hash);
     cbd_tool_json_text(doc, "run_hash", hash);

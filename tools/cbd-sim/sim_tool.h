@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "campaign.h"
+#include "tool_json.h"
 #include "tool_progress.h"
 
 #define CBD_SIM_ID_BYTES 1024
@@ -32,8 +33,11 @@ struct cbd_sim_replay {
     uint32_t jobs;
     const char *report; /* where the report goes as JSON, beside the text, or NULL */
     const char *image;  /* where the pmem of a last power cut goes, or NULL */
+    bool exhaustive;      /* all states of each cut */
+    uint32_t crash_depth; /* power cuts in a row, exhaustive */
     /* rerun */
     uint64_t step, subset, number;
+    const char *trail; /* exhaustive: of the state, or NULL */
 };
 
 void cbd_sim_replay_defaults(struct cbd_sim_replay *r);
@@ -64,6 +68,11 @@ void cbd_sim_report_text(const struct cbd_sim_replay *r, const struct cbd_sim_tr
 /* 0 or CBD_E_SYSTEM: out is gone or full. */
 int cbd_sim_report_json(const struct cbd_sim_replay *r, const struct cbd_sim_trace *t,
                         const struct sim_campaign *c, const struct sim_result *result, FILE *out);
+
+/* What the exhaustive strategy has covered: lines of text, or an object of the report. */
+void cbd_sim_certificate_text(const struct cbd_sim_replay *r, const struct sim_result *result);
+void cbd_sim_certificate_json(json_t *doc, const struct cbd_sim_replay *r,
+                              const struct sim_campaign *c, const struct sim_result *result);
 
 /* Subcommands: an exit code. */
 int cbd_sim_cmd_replay(int argc, char **argv);
