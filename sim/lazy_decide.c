@@ -351,25 +351,35 @@ static bool plausible(const struct sim_lazy_mem *m, uint64_t cell, uint8_t mask,
 struct outcomes {
     size_t versions, torn;
     struct sim_lazy_count others; /* that the first torn one stands for */
+    bool hopeless;                /* a line that cannot be an object, whatever survives */
+    bool mixed;                   /* a version is among the torn */
 };
 
-/* One line that is read by itself: what cannot be an object is torn. */
+/*
+ * One line that is read by itself: what cannot be an object is torn. Not so the newest version: the
+ * line may be a part of a payload that is whole only with it.
+ */
 static void sort_out(struct sim_lazy_mem *m, struct outcomes *o)
 {
     const struct sim_lazy_part *part = &m->parts[0];
     uint64_t cell = m->cells[part->cell].cell;
     uint64_t none[SIM_PEND_WORDS];
-    size_t kept = 0;
+    size_t kept = 0, good = 0;
     bool found = false;
 
     for (size_t v = 0; v < o->versions; v++) {
-        if (plausible(m, cell, part->mask, version(m, v))) {
+        bool can = plausible(m, cell, part->mask, version(m, v));
+
+        good += can;
+        if (can || v + 1 == o->versions) {
             memmove(version(m, kept++), version(m, v), sizeof(none));
         } else {
             memcpy(none, version(m, v), sizeof(none));
             found = true;
         }
     }
+    o->hopeless = good == 0;
+    o->mixed = found;
     if (!found)
         return;
     if (o->torn != 0)
@@ -414,7 +424,7 @@ static void decide_parts(struct sim_lazy_mem *m, uint64_t first, uint64_t end, b
     };
     uint32_t pick = 0;
 
-    if (line && o.versions == 0)
+    if (o.hopeless)
         return; /* L1: nobody believes it, whatever it is */
     if (choice.count > 1)
         pick = m->choose(m->arg, &choice);
@@ -426,7 +436,7 @@ static void decide_parts(struct sim_lazy_mem *m, uint64_t first, uint64_t end, b
     }
     settle(m, version(m, pick));
     if (line)
-        m->cells[m->parts[0].cell].alone = pick >= choice.torn;
+        m->cells[m->parts[0].cell].alone = o.mixed && pick >= choice.torn;
 }
 
 /* A line of a group that cannot be an object, whatever the group becomes. */

@@ -16,8 +16,10 @@
  *     each for itself reads them one by one. Then what it does depends on the object's class alone,
  *     but for the 2^-32 of a torn object whose checksum is right;
  * L2  a class is there exactly when the model allows one of its contents;
- *     When the caller tells which contents of a line can be an object at all, those that cannot are
- *     torn too; and a line that cannot be one, whatever survives, is not decided by looking at it;
+ *     When the caller tells which contents of a line can be an object at all, versions before the
+ *     newest that cannot are torn too; and a line that cannot be one, in no version, is not decided
+ *     by looking at it. A line that was torn in this way and is read again as a part of something
+ *     larger would contradict that: such reads are counted;
  * L3  words that nobody has read stay undecided, and nothing that was done depends on them;
  * L4  stores that depend on each other (ordered stores of a line, a sector of the page model) are
  *     decided together, unless one object holds them all;
