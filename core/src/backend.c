@@ -156,6 +156,8 @@ int cbd_backend_add(struct cbd_cache *cache, const struct cbd_backend_options *o
 
     if (cache->readonly)
         return CBD_E_READONLY;
+    if (atomic_load(&cache->failed) != 0)
+        return atomic_load(&cache->failed);
     error = check_options(cache, options, &config);
     if (error != 0)
         return error;
@@ -188,6 +190,8 @@ static int check_detached(const struct cbd_cache *cache, uint32_t id)
 {
     if (cache->readonly)
         return CBD_E_READONLY;
+    if (atomic_load(&cache->failed) != 0)
+        return atomic_load(&cache->failed);
     if (id >= CBD_BACKENDS || cache->configs[id].used != CBD_M_BACKEND_USED)
         return CBD_E_NOTFOUND;
     return cache->attached[id] != NULL ? CBD_E_BUSY : 0;
@@ -232,6 +236,7 @@ static void release(struct cbd_backend *b)
     cbd_warm_destroy(b);
     cbd_keep_destroy(b);
     cbd_index_destroy(b);
+    cbd_lost_destroy(b);
     cbd_writeback_destroy(b);
     if (b->streams != NULL)
         env->ops->free(env, b->streams, b->stream_count * sizeof(*b->streams));

@@ -120,6 +120,20 @@ struct cbd_segment_ref {
     uint32_t stream;
 };
 
+/* A record that was durable and is damaged: lost.c */
+struct cbd_lost {
+    uint32_t segment;
+    uint32_t slot;
+    uint64_t off_bytes;
+    uint64_t order_max; /* that it can have had */
+    uint64_t epoch_max;
+    uint64_t addr; /* 0 and 0 when not known */
+    uint64_t len;
+    bool known;
+    bool fill;
+    bool clean; /* costs nothing */
+};
+
 struct cbd_backend {
     /* immutable after attach */
     struct cbd_cache *cache;
@@ -133,13 +147,15 @@ struct cbd_backend {
     struct cbd_stream *streams;
     struct cbd_lane *lanes;
     uint32_t stream_count;
+    struct cbd_lost *lost;
+    uint32_t lost_count, lost_cap;
 
     /* read by every writer, written at a flush */
     _Alignas(64) atomic_ullong epoch;
     atomic_ullong era;
     atomic_ullong horizon_next;   /* records of lower order are being forgotten */
     atomic_ullong grace;          /* counts reclaims, for readers */
-    atomic_int failed;            /* persistent memory is not to be trusted: no more stores */
+    atomic_int failed;            /* no more stores: pmem is not to be trusted; READONLY: L3 */
     atomic_ullong records_closed; /* dirty records when an epoch was last closed */
     atomic_ullong space_closed;   /* dirty space then */
     atomic_ullong epochs_forced;
@@ -171,6 +187,7 @@ struct cbd_cache {
     struct cbd_pmem *pm;
     struct cbd_env *env;
     bool readonly;
+    atomic_int failed; /* a fence failed: no table entry is stored any more */
     struct cbd_super super;
     uint32_t bad_supers; /* copies that cannot be used; bit n is copy n */
     uint32_t seed;
@@ -228,6 +245,7 @@ struct cbd_room {
 };
 
 void cbd_stream_list(struct cbd_backend *b, struct cbd_stream *s, uint32_t id);
+int cbd_stream_close(struct cbd_backend *b, struct cbd_stream *s) CBD_MUST_CHECK;
 int cbd_stream_room(struct cbd_backend *b, struct cbd_stream *s, uint64_t addr, uint64_t *len,
                     struct cbd_room *room) CBD_MUST_CHECK;
 void cbd_stream_commit(struct cbd_backend *b, struct cbd_stream *s, const struct cbd_room *room,
@@ -296,6 +314,8 @@ int cbd_index_insert_range(struct cbd_backend *b, const struct cbd_record *r,
                            uint32_t segment) CBD_MUST_CHECK;
 int cbd_index_add_old(struct cbd_backend *b, const struct cbd_record *r,
                       uint32_t segment) CBD_MUST_CHECK;
+int cbd_index_insert_lost(struct cbd_backend *b, uint64_t addr, uint64_t len,
+                          uint64_t order) CBD_MUST_CHECK;
 int cbd_index_forget_range(struct cbd_backend *b, uint64_t addr, uint64_t len,
                            uint64_t below) CBD_MUST_CHECK;
 
@@ -391,12 +411,20 @@ struct cbd_scan {
     uint32_t damaged; /* slots below `durable` without a valid record */
     uint32_t first_damaged;
     bool suspect; /* the last record's payload is not what it says: unfinished write */
+    bool recordless; /* behind it is a payload whose record is not there: unfinished write */
     uint32_t payload_end;
 };
 
 int cbd_scan_segment(struct cbd_cache *c, uint32_t id, struct cbd_scan *scan,
                      int (*visit)(void *arg, uint32_t slot, const struct cbd_record *record),
                      void *arg) CBD_MUST_CHECK;
+
+/* lost.c: what damaged records cost */
+int cbd_lost_note(struct cbd_backend *b, uint32_t id, const struct cbd_scan *scan) CBD_MUST_CHECK;
+int cbd_lost_decide(struct cbd_backend *b, uint64_t order_end, bool detached) CBD_MUST_CHECK;
+bool cbd_lost_in(const struct cbd_backend *b, uint32_t segment);
+bool cbd_lost_at(const struct cbd_backend *b, uint32_t segment, uint32_t slot);
+void cbd_lost_destroy(struct cbd_backend *b);
 
 int cbd_writeback_init(struct cbd_backend *b) CBD_MUST_CHECK;
 void cbd_writeback_destroy(struct cbd_backend *b);

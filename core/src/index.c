@@ -171,6 +171,20 @@ int cbd_index_add_old(struct cbd_backend *b, const struct cbd_record *r, uint32_
     return error;
 }
 
+/* A range of one region that nothing can be read from. */
+int cbd_index_insert_lost(struct cbd_backend *b, uint64_t addr, uint64_t len, uint64_t order)
+{
+    struct cbd_index_tree *t = cbd_index_tree_of(b, addr);
+    struct cbd_extent e = {
+        .start = cbd_index_local(b, addr),
+        .len = len / CBD_SECTOR_BYTES,
+        .order = order,
+        .kind = CBD_EXTENT_LOST,
+    };
+
+    return cbd_tree_insert(&t->pool, &t->tree, &e);
+}
+
 /* Removes everything of order below `below` in the range, tree by tree under its lock. */
 int cbd_index_forget_range(struct cbd_backend *b, uint64_t addr, uint64_t len, uint64_t below)
 {
@@ -212,9 +226,10 @@ void cbd_backend_extents(struct cbd_backend *b,
                     .len_bytes = (stop - at) * CBD_SECTOR_BYTES,
                     .order = e.order,
                     .zero = e.kind == CBD_EXTENT_ZERO,
+                    .lost = e.kind == CBD_EXTENT_LOST,
                 };
 
-                if (!view.zero)
+                if (e.kind == CBD_EXTENT_DATA)
                     view.pmem_off = e.loc * CBD_LINE_BYTES + (at - e.start) * CBD_SECTOR_BYTES;
                 visit(arg, &view);
                 at = stop;

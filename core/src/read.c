@@ -70,28 +70,66 @@ static struct run next_run(struct cbd_backend *b, uint64_t addr, uint64_t len)
     return run;
 }
 
-/*
- * Whether the disk holds what this extent should: the record that its header names is a fill or of
- * an epoch that was written back. A header that cannot be trusted proves nothing.
- */
-bool cbd_extent_clean(struct cbd_backend *b, const struct cbd_extent *e)
+/* The record that an extent came from, by its header or, when that is bad, by looking at all. */
+static bool find_record(struct cbd_backend *b, const struct cbd_extent *e, struct cbd_record *r)
 {
     struct cbd_cache *c = b->cache;
     uint32_t payload_off;
     uint32_t id = cbd_extent_payload(c, e, &payload_off);
+    const struct cbd_segment *seg = &c->segments[id];
     struct cbd_loaded_header head;
+    struct cbd_lock *lock = &b->streams[seg->entry.stream % b->stream_count].lock;
+    uint32_t records;
+
+    if (cbd_load_header(c, id, payload_off, &head) == 0 &&
+        head.h.slot < c->super.geo.segment_bytes / sizeof(struct cbd_m_record) &&
+        cbd_load_record(c, id, head.h.slot, r) == 0 && r->order == e->order)
+        return true;
+    cbd_lock_take(c->env, lock);
+    records = seg->records;
+    cbd_lock_drop(lock);
+    for (uint32_t slot = 0; slot < records; slot++)
+        if (cbd_load_record(c, id, slot, r) == 0 && r->order == e->order &&
+            r->payload_off == payload_off)
+            return true;
+    return false;
+}
+
+/*
+ * Whether the disk holds what this extent should: its record is a fill or of an epoch that was
+ * written back. Without its record nothing proves that.
+ */
+bool cbd_extent_clean(struct cbd_backend *b, const struct cbd_extent *e)
+{
     struct cbd_record r;
     uint64_t written;
 
-    if (cbd_load_header(c, id, payload_off, &head) != 0 ||
-        head.h.slot >= c->super.geo.segment_bytes / sizeof(struct cbd_m_record) ||
-        cbd_load_record(c, id, head.h.slot, &r) != 0 || r.order != e->order)
+    if (!find_record(b, e, &r))
         return false;
-    cbd_lock_take(c->env, &b->table_lock);
+    cbd_lock_take(b->cache->env, &b->table_lock);
     written = b->state.epoch_written;
     cbd_lock_drop(&b->table_lock);
     return (r.type == CBD_M_RECORD_FILL || r.epoch <= written || CBD_CANARY(BAD_DIRTY_FROM_DISK)) &&
            !CBD_CANARY(BAD_CLEAN_IS_AN_ERROR);
+}
+
+/*
+ * An order for the fill that replaces a clean extent whose copy is bad: newer than the extent, and
+ * older than any write that comes now (G2). 0: the extent is not there any more.
+ */
+static uint64_t heal_order(struct cbd_backend *b, const struct run *run)
+{
+    struct cbd_index_tree *t = cbd_index_tree_of(b, run->addr);
+    uint64_t pos = cbd_index_local(b, run->addr);
+    uint64_t order = 0;
+    struct cbd_extent e;
+
+    cbd_lock_take(b->cache->env, &t->lock);
+    if (cbd_tree_find(&t->tree, pos, &e) && e.start <= pos && e.order == run->extent.order &&
+        e.start + e.len >= pos + run->len / CBD_SECTOR_BYTES)
+        order = cbd_index_next_order(b, t);
+    cbd_lock_drop(&t->lock);
+    return order;
 }
 
 /* CBD_E_AGAIN: the cached copy is bad, the disk has a good one. */
@@ -103,6 +141,11 @@ static int copy_hit(struct cbd_backend *b, const struct run *run, uint8_t *buf)
     bool clean;
     int error;
 
+    if (run->extent.kind == CBD_EXTENT_LOST) { /* L2 */
+        cbd_report(c->env, CBD_ERROR, CBD_E_CORRUPT, "data", "is lost with its record", b->id,
+                   UINT64_MAX, run->addr, run->len);
+        return CBD_E_CORRUPT;
+    }
     if (run->extent.kind != CBD_EXTENT_DATA) {
         memset(buf, 0, run->len);
         return 0;
@@ -204,7 +247,10 @@ int cbd_read(struct cbd_backend *b, unsigned lane, uint64_t off, void *buf, uint
         error = run.hit ? copy_hit(b, &run, out) : 0;
         retire(b, lane);
         if (error == CBD_E_AGAIN) {
+            run.order = heal_order(b, &run);
             error = read_disk(b, run.addr, out, run.len);
+            if (error == 0 && run.order != 0)
+                fill(b, lane, &run, out);
         } else if (error == 0 && !run.hit) {
             b->lanes[lane].stats.miss_bytes += run.len;
             error = read_disk(b, run.addr, out, run.len); /* G3 */

@@ -98,6 +98,10 @@ static int for_each_record(struct walk *w, uint32_t id,
         struct cbd_record r;
 
         error = cbd_load_record(c, id, slot, &r);
+        if (error != 0 && cbd_lost_at(w->b, id, slot)) {
+            error = 0; /* known to be gone, and clean (L1) */
+            continue;
+        }
         if (error != 0 && CBD_CANARY(BAD_RECORD_PASSED))
             error = 0;
         else if (error == 0 && r.type != CBD_M_RECORD_VOID && r.order < w->below)

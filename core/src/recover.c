@@ -46,8 +46,10 @@ struct recovery {
     uint32_t dirty_count;
     uint64_t epoch_max;
     uint64_t order_max;
-    uint64_t first, last; /* of the segment being scanned; first 0: nothing dirty */
-    uint64_t live;        /* its records at or above the horizon */
+    uint64_t first, last;                /* of the segment being scanned; first 0: nothing dirty */
+    uint64_t live;                       /* its records at or above the horizon */
+    uint32_t last_slot[CBD_STREAMS_MAX]; /* one above the last slot of its open segment */
+    bool suspect[CBD_STREAMS_MAX];       /* the record there is unfinished */
     uint64_t dirty_space;
     struct cbd_stats stats;
     bool warm; /* after a clean detach: closed segments are read later */
@@ -144,15 +146,6 @@ static void flush_record(struct cbd_cache *c, uint32_t id, uint32_t slot)
                       CBD_STEP_RECOVER_FLUSH_PAYLOAD);
 }
 
-static int report_damage(struct cbd_cache *c, uint32_t id, const struct cbd_scan *scan)
-{
-    cbd_report(c->env, CBD_ERROR, CBD_E_CORRUPT, "record", "was durable and is damaged", id,
-               cbd_segment_off(&c->super.geo, id) +
-                   cbd_slot_off(&c->super.geo, scan->first_damaged),
-               scan->damaged, scan->records);
-    return CBD_E_CORRUPT;
-}
-
 /* The open segment of a stream goes on where it was left. */
 static int resume_segment(struct recovery *rec, const struct cbd_scan *scan)
 {
@@ -171,18 +164,23 @@ static int resume_segment(struct recovery *rec, const struct cbd_scan *scan)
     }
     s = &b->streams[seg->entry.stream];
     s->segment = rec->id;
+    if (scan->recordless && !scan->suspect) {
+        rec->stats.recovered_suspects++;
+        cbd_report(
+            c->env, CBD_INFO, 0, "payload header", "unfinished write: it has no record", rec->id,
+            cbd_segment_off(&c->super.geo, rec->id) + cbd_slot_off(&c->super.geo, scan->records),
+            scan->records, scan->durable);
+    }
     if (scan->records == 0)
         return 0;
+    rec->last_slot[seg->entry.stream] = scan->records;
+    rec->suspect[seg->entry.stream] = scan->suspect;
     if (scan->suspect) {
         rec->stats.recovered_suspects++;
         cbd_report(c->env, CBD_INFO, 0, "record", "unfinished write discarded", rec->id,
                    cbd_segment_off(&c->super.geo, rec->id) +
                        cbd_slot_off(&c->super.geo, scan->records - 1),
                    scan->records - 1, scan->durable);
-        if (!CBD_CANARY(UNFINISHED_NOT_VOIDED))
-            void_record(c, rec->id, scan->records - 1);
-    } else if (!CBD_CANARY(LAST_RECORD_NOT_FLUSHED)) {
-        flush_record(c, rec->id, scan->records - 1);
     }
     return 0;
 }
@@ -194,6 +192,32 @@ static void note_segment(struct recovery *rec, const struct cbd_segment *seg)
         rec->epoch_max = seg->epoch_max;
     if (seg->order_max > rec->order_max)
         rec->order_max = seg->order_max;
+}
+
+/*
+ * V3 and V4, once it is known that the backend may be written. A segment with damage is closed: what
+ * is said of its lost records now holds for every later recovery, whatever is appended.
+ */
+static int end_streams(struct recovery *rec)
+{
+    struct cbd_backend *b = rec->b;
+    int error = 0;
+
+    for (uint32_t n = 0; n < b->stream_count && error == 0; n++) {
+        struct cbd_stream *s = &b->streams[n];
+
+        if (rec->last_slot[n] == 0)
+            continue;
+        if (rec->suspect[n] && !CBD_CANARY(UNFINISHED_NOT_VOIDED))
+            void_record(b->cache, s->segment, rec->last_slot[n] - 1);
+        else if (!rec->suspect[n] && !CBD_CANARY(LAST_RECORD_NOT_FLUSHED))
+            flush_record(b->cache, s->segment, rec->last_slot[n] - 1);
+        if (!cbd_lost_in(b, s->segment))
+            continue;
+        error = cbd_stream_close(b, s);
+        s->segment = CBD_NO_SEGMENT;
+    }
+    return error;
 }
 
 static int recover_segment(struct recovery *rec, uint32_t id)
@@ -235,7 +259,9 @@ static int recover_segment(struct recovery *rec, uint32_t id)
     if (error != 0)
         return error;
     if (scan.damaged != 0 && !CBD_CANARY(DAMAGE_PASSED))
-        return report_damage(c, id, &scan);
+        error = cbd_lost_note(b, id, &scan);
+    if (error != 0)
+        return error;
     seg->records = scan.records;
     seg->payload_end = scan.payload_end;
     if (rec->first == 0)
@@ -353,20 +379,30 @@ int cbd_recover(struct cbd_backend *b)
         cbd_segment_seeds(c, id, &c->segments[id]);
         error = recover_segment(&rec, id);
     }
+    if (error == 0)
+        error = begin_counting(&rec);
+    if (error == 0)
+        error = cbd_lost_decide(b, atomic_load(&b->era) << CBD_ORDER_COUNT_BITS, rec.warm);
+    if (error == 0 && atomic_load(&b->failed) == 0)
+        error = end_streams(&rec);
     if (error == 0) {
         build_lists(&rec);
-        error = begin_counting(&rec);
         b->reclaim_stats.recovered_records = rec.stats.recovered_records;
         b->reclaim_stats.recovered_dirty_bytes = rec.stats.recovered_dirty_bytes;
         b->reclaim_stats.recovered_suspects = rec.stats.recovered_suspects;
-        if (error == 0 && rec.warm)
+        if (rec.warm && b->lost_count != 0)
+            cbd_warm_destroy(b);
+        else if (rec.warm)
             error = cbd_warm_ready(b);
     }
     c->env->ops->free(c->env, rec.dirty, count * sizeof(*rec.dirty));
     if (error == 0 && (b->state.flags & CBD_M_STATE_DROPPING) == 0)
         error = cbd_identity_check(b); /* Q2 */
-    if (error != 0)
-        return error;
+    /* What is cold may be older than what is lost, and all of it is clean: nothing stays (H2). */
+    if (error == 0 && rec.warm && b->lost_count != 0)
+        error = cbd_reclaim_below(b, atomic_load(&b->era) << CBD_ORDER_COUNT_BITS);
+    if (error != 0 || atomic_load(&b->failed) != 0)
+        return error; /* a degraded backend stays as it is on the media (L3) */
     b->state.flags |= CBD_M_STATE_ATTACHED;
     b->state.attaches++;
     if (CBD_CANARY(ATTACHED_NOT_STORED))

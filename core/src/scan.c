@@ -101,6 +101,7 @@ static void find_lost_tail(struct cbd_cache *c, uint32_t id, uint32_t unread, st
     }
     for (uint32_t slot = scan->records; slot < proven; slot++)
         damaged(scan, slot);
+    scan->recordless = next == proven + 1;
     scan->records = proven;
 }
 
@@ -132,7 +133,7 @@ int cbd_scan_segment(struct cbd_cache *c, uint32_t id, struct cbd_scan *scan,
         if (bad == CBD_E_MEDIA && slot == unread)
             unread = slot + 1;
         if (bad != 0) {
-            if ((!closed && slot - unread >= GAP_SLOTS) || CBD_CANARY(HOLE_ENDS_SCAN))
+            if ((!closed && slot >= unread + GAP_SLOTS) || CBD_CANARY(HOLE_ENDS_SCAN))
                 break;
             continue;
         }
@@ -158,8 +159,16 @@ int cbd_scan_segment(struct cbd_cache *c, uint32_t id, struct cbd_scan *scan,
             error = visit(arg, scan->records - 1, &last);
         }
     }
-    if (error == 0 && !closed && !CBD_CANARY(LOST_TAIL_NOT_SEEN))
+    if (error == 0 && !closed && !CBD_CANARY(LOST_TAIL_NOT_SEEN)) {
+        uint32_t valid = scan->records;
+
         find_lost_tail(c, id, unread, scan);
+        if (scan->suspect && scan->records > valid) { /* records behind it: it was finished */
+            scan->suspect = false;
+            note(scan, &last);
+            error = visit(arg, valid - 1, &last);
+        }
+    }
     if (closed && CBD_CANARY(CLOSED_COUNT_IGNORED))
         limit = scan->records;
     for (uint32_t gone = scan->records; closed && gone < limit; gone++)

@@ -43,6 +43,11 @@ void cbd_backend_stats(const struct cbd_backend *b, struct cbd_stats *stats)
     stats->recovered_dirty_bytes = reclaim->recovered_dirty_bytes;
     stats->recovered_suspects = reclaim->recovered_suspects;
     stats->epochs_forced = atomic_load(&b->epochs_forced);
+    stats->degraded = atomic_load(&b->failed) == CBD_E_READONLY;
+    for (uint32_t i = 0; i < b->lost_count; i++) {
+        stats->lost_records += !b->lost[i].clean;
+        stats->lost_bytes += b->lost[i].clean ? 0 : b->lost[i].len;
+    }
     stats->dirty_bytes = cbd_dirty_bytes(b);
     stats->dirty_space_bytes = cbd_dirty_space(b);
     stats->segments_free = atomic_load(&b->free_count);

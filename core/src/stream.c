@@ -100,7 +100,7 @@ void cbd_stream_list(struct cbd_backend *b, struct cbd_stream *s, uint32_t id)
  * same thread and under the same lock, and the fence behind its copy A serves both. It stays, so
  * that every write of a table entry keeps T3 by itself.
  */
-static int close_segment(struct cbd_backend *b, struct cbd_stream *s)
+int cbd_stream_close(struct cbd_backend *b, struct cbd_stream *s)
 {
     struct cbd_segment *seg = &b->cache->segments[s->segment];
 
@@ -150,7 +150,7 @@ static int next_segment(struct cbd_backend *b, struct cbd_stream *s)
         b->free_head = c->segments[id].next;
         atomic_fetch_sub(&b->free_count, 1);
         if (s->segment != CBD_NO_SEGMENT)
-            error = close_segment(b, s); /* S3, S4 */
+            error = cbd_stream_close(b, s); /* S3, S4 */
         if (error == 0)
             error = open_segment(b, s, id);
         if (error == 0) {

@@ -324,7 +324,7 @@ int cbd_tree_insert(struct cbd_tree_pool *pool, struct cbd_tree *tree, const str
     uint64_t left = e->len;
 
     assert(e->len > 0 && e->len <= CBD_TREE_POS_MAX && e->start <= CBD_TREE_POS_MAX - e->len);
-    assert(e->kind <= CBD_EXTENT_PUNCH);
+    assert(e->kind <= CBD_EXTENT_LOST);
     if (e->kind == CBD_EXTENT_DATA) {
         assert(e->len <= UINT64_C(1) << CBD_TREE_DELTA_BITS);
         assert(e->delta + e->len <= UINT64_C(1) << CBD_TREE_DELTA_BITS);

@@ -27,6 +27,7 @@ enum cbd_extent_kind {
     CBD_EXTENT_DATA = 0,  /* loc names the payload */
     CBD_EXTENT_ZERO = 1,  /* reads as zeroes; loc is 0 */
     CBD_EXTENT_PUNCH = 2, /* the same, and the disk may unmap it */
+    CBD_EXTENT_LOST = 3,  /* nothing can be read from it; loc is 0 */
 };
 
 struct cbd_extent {

@@ -21,7 +21,7 @@ static bool leaf_valid(const struct cbd_tree_node *leaf, uint64_t lower, uint64_
         if ((w0 & CBD_TREE_LEN_MAX) == 0 || cbd_tree_words_start(w0) < at ||
             cbd_tree_words_end(w0) > upper)
             return false;
-        if (w2 >> CBD_TREE_KIND_SHIFT > CBD_EXTENT_PUNCH)
+        if (w2 >> CBD_TREE_KIND_SHIFT > CBD_EXTENT_LOST)
             return false;
         if (w2 >> CBD_TREE_KIND_SHIFT != CBD_EXTENT_DATA && w2 << (64 - CBD_TREE_KIND_SHIFT) != 0)
             return false;

@@ -18,20 +18,32 @@
 
 #include "engine.h"
 
+/* A fence behind which the tables are not what they were said to be: nothing is stored after it. */
+static int fence(struct cbd_cache *c, enum cbd_step step)
+{
+    int error = c->pm->ops->fence(c->pm, step);
+
+    if (error != 0)
+        atomic_store(&c->failed, error);
+    return error;
+}
+
 int cbd_twin_write(struct cbd_cache *c, struct cbd_twin twin, const void *bytes,
                    enum cbd_twin_step_group steps)
 {
     const struct cbd_geometry *geo = &c->super.geo;
     struct cbd_pmem *pm = c->pm;
     enum cbd_step step = (enum cbd_step)steps;
-    int error;
+    int error = atomic_load(&c->failed);
 
+    if (error != 0)
+        return error;
     pm->ops->copy(pm, geo->table_a_off + twin.place, bytes, twin.len_bytes, CBD_PMEM_NT, step);
-    error = CBD_CANARY(COPIES_AT_ONCE) ? 0 : pm->ops->fence(pm, step + 1); /* T2 */
+    error = CBD_CANARY(COPIES_AT_ONCE) ? 0 : fence(c, step + 1); /* T2 */
     if (error != 0 || CBD_CANARY(ONE_COPY_WRITTEN))
         return error;
     pm->ops->copy(pm, geo->table_b_off + twin.place, bytes, twin.len_bytes, CBD_PMEM_NT, step + 2);
-    return pm->ops->fence(pm, step + 3); /* T3 */
+    return fence(c, step + 3); /* T3 */
 }
 
 /*
@@ -56,7 +68,7 @@ void cbd_twin_repair(struct cbd_cache *c, struct cbd_twin twin, const void *byte
 /* Every repair is durable when this returns 0. */
 int cbd_twin_repair_end(struct cbd_cache *c)
 {
-    return c->pm->ops->fence(c->pm, CBD_STEP_RECOVER_REPAIR_FENCE);
+    return fence(c, CBD_STEP_RECOVER_REPAIR_FENCE);
 }
 
 /* Picks the newer of two decoded copies. -1: none is valid. */
@@ -207,7 +219,7 @@ int cbd_tables_settle(struct cbd_cache *c)
 
     for (size_t i = 0; i < sizeof(part) / sizeof(part[0]) && !CBD_CANARY(TABLES_NOT_SETTLED); i++)
         c->pm->ops->flush(c->pm, part[i].off, part[i].len, CBD_STEP_RECOVER_FLUSH_TABLES);
-    return c->pm->ops->fence(c->pm, CBD_STEP_RECOVER_FLUSH_TABLES_FENCE);
+    return fence(c, CBD_STEP_RECOVER_FLUSH_TABLES_FENCE);
 }
 
 /* Reads a backend's entry and state again and repairs them. Not while it is attached. */

@@ -20,6 +20,10 @@ static int read_record(struct cbd_backend *b, uint32_t segment, uint32_t slot,
     struct cbd_cache *c = b->cache;
     int error = cbd_load_record(c, segment, slot, record);
 
+    if (error != 0 && cbd_lost_at(b, segment, slot)) {
+        record->type = CBD_M_RECORD_VOID; /* known to be gone, and clean (L1) */
+        return 0;
+    }
     if (error != 0)
         cbd_report(c->env, CBD_ERROR, error, "record", "damaged since it was stored", segment,
                    cbd_segment_off(&c->super.geo, segment) + cbd_slot_off(&c->super.geo, slot),

@@ -250,6 +250,33 @@ void rig_attach(struct rig *r)
         assert_int_equal(rig_try_attach(r, n), 0);
 }
 
+bool rig_degraded(struct rig *r)
+{
+    rig_attach(r);
+    return rig_stats(r).degraded;
+}
+
+struct lost_place {
+    uint64_t off;
+    bool found;
+};
+
+static void on_lost(void *arg, const struct cbd_lost_view *lost)
+{
+    struct lost_place *place = arg;
+
+    if (lost->off_bytes == place->off)
+        place->found = true;
+}
+
+bool rig_is_lost(struct rig *r, uint64_t off)
+{
+    struct lost_place place = {.off = off};
+
+    (void)cbd_backend_lost(r->backend[0], on_lost, &place);
+    return place.found;
+}
+
 void rig_detach(struct rig *r)
 {
     for (uint32_t n = 0; n < r->config.backends; n++) {

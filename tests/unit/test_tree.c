@@ -478,7 +478,7 @@ static void test_valid_sees_damage(void **state)
     ASSERT_SEES(&f->tree, leaf->leaf.w0[0], cbd_tree_words_range(8, 0));
     ASSERT_SEES(&f->tree, leaf->leaf.w0[0], cbd_tree_words_range(8, 9));
     ASSERT_SEES(&f->tree, leaf->leaf.w2[0], leaf->leaf.w2[0] | 1);
-    ASSERT_SEES(&f->tree, leaf->leaf.w2[1], UINT64_C(3) << CBD_TREE_KIND_SHIFT);
+    ASSERT_SEES(&f->tree, leaf->leaf.w2[1], UINT64_C(3) << CBD_TREE_KIND_SHIFT | 1);
 }
 
 /* cbd_tree_remove_below */

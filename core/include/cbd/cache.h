@@ -20,6 +20,10 @@
 
 #define CBD_LANES 64u
 
+/*
+ * When a fence behind a table entry has failed, the cache stores nothing any more: every call that
+ * would gives CBD_E_IO, until it is closed and opened again.
+ */
 struct cbd_cache;
 struct cbd_backend;
 
@@ -164,8 +168,10 @@ struct cbd_attach_options {
  * logical block that the backend was added with, and hold what was written to it: places of which
  * the cache has clean data are read and compared.
  * CBD_E_INVALID (options), CBD_E_MISMATCH (another disk, or used without its cache), CBD_E_BUSY
- * (attached already), CBD_E_READONLY, CBD_E_CORRUPT (a record that was durable is damaged),
- * CBD_E_MEDIA, CBD_E_NOMEM, CBD_E_IO. On error nothing but repairs was stored.
+ * (attached already), CBD_E_READONLY (the cache was opened so), CBD_E_CORRUPT (something that no
+ * power cut and no single lost line leaves behind), CBD_E_MEDIA, CBD_E_NOMEM, CBD_E_IO. On error
+ * nothing but repairs was stored. A record that was durable and is damaged is no error of this
+ * call: see cbd_backend_lost().
  */
 int cbd_backend_attach(struct cbd_cache *cache, uint32_t id, struct cbd_disk *disk,
                        const struct cbd_attach_options *options,
@@ -259,15 +265,35 @@ struct cbd_stats {
     uint64_t epoch, epoch_written;
     uint64_t recovered_records, recovered_dirty_bytes, recovered_suspects;
     uint64_t index_extents, index_bytes;
+    bool degraded; /* served for reading only: see cbd_backend_lost() */
+    uint64_t lost_records, lost_bytes; /* bytes: where the place is known */
 };
 
 void cbd_backend_stats(const struct cbd_backend *b, struct cbd_stats *stats);
+
+/*
+ * What the attach found lost: records that were durable, may have been dirty, and are damaged. With
+ * any of them the backend is degraded: it is served for reading only (every call that stores gives
+ * CBD_E_READONLY, so does a detach: abandon it), nothing is written back, and the media stay as they
+ * are. A read of a lost range whose place is known gives CBD_E_CORRUPT, unless something certainly
+ * newer covers it. Where the place is not known, anything that the backend serves may be older than
+ * what was acknowledged. Returns how many there are; `visit` may be NULL.
+ */
+struct cbd_lost_view {
+    bool range_known;
+    uint64_t addr_bytes, len_bytes; /* 0 when not known */
+    uint32_t segment, slot;
+    uint64_t off_bytes; /* of the record on the media */
+};
+uint32_t cbd_backend_lost(const struct cbd_backend *b,
+                          void (*visit)(void *arg, const struct cbd_lost_view *lost), void *arg);
 
 /* Calls `visit` for each extent of the index, tree by tree. Not beside data calls. */
 struct cbd_extent_view {
     uint64_t addr_bytes, len_bytes, order;
     bool zero;
-    uint64_t pmem_off; /* of the data, 0 for zero */
+    bool lost;         /* reads of it fail */
+    uint64_t pmem_off; /* of the data, 0 for zero and lost */
 };
 void cbd_backend_extents(struct cbd_backend *b,
                          void (*visit)(void *arg, const struct cbd_extent_view *extent), void *arg);
