@@ -154,8 +154,7 @@ static void unmap(struct shim_pmem *s)
 static int check_arguments(const char *path, unsigned flags, uint64_t size_bytes,
                            struct cbd_shim_error *err)
 {
-    unsigned known =
-        CBD_SHIM_PMEM_READONLY | CBD_SHIM_PMEM_CREATE | CBD_SHIM_PMEM_GUARD_SIGBUS;
+    unsigned known = CBD_SHIM_PMEM_READONLY | CBD_SHIM_PMEM_CREATE | CBD_SHIM_PMEM_GUARD_SIGBUS;
 
     if (flags & ~known)
         return shim_fail(err, CBD_E_INVALID, 0, path, "flags: got %#x, limit %#x", flags, known);
@@ -188,10 +187,10 @@ int cbd_shim_pmem_open(const char *path, unsigned flags, uint64_t size_bytes, st
         return shim_fail(err, CBD_E_NOMEM, ENOMEM, path, "no memory");
     s->readonly = (flags & CBD_SHIM_PMEM_READONLY) != 0;
     s->guard = (flags & CBD_SHIM_PMEM_GUARD_SIGBUS) != 0;
-    error = create ? shim_file_create(path, size_bytes, &file, err)
-                   : shim_file_open(path, s->readonly,
-                                    SHIM_FILE_REGULAR | SHIM_FILE_BLOCK | SHIM_FILE_CHAR, &file,
-                                    err);
+    error = create
+                ? shim_file_create(path, size_bytes, &file, err)
+                : shim_file_open(path, s->readonly,
+                                 SHIM_FILE_REGULAR | SHIM_FILE_BLOCK | SHIM_FILE_CHAR, &file, err);
     if (error != 0) {
         free(s);
         return error;
@@ -207,6 +206,10 @@ int cbd_shim_pmem_open(const char *path, unsigned flags, uint64_t size_bytes, st
         free(s);
         return error;
     }
+    s->range.from = (uintptr_t)s->base;
+    s->range.to = s->range.from + s->pm.size_bytes;
+    if (s->guard && !s->readonly)
+        (void)sigbus_watch(&s->range);
     shim_no_error(err);
     *pm = &s->pm;
     return 0;
@@ -218,6 +221,7 @@ void cbd_shim_pmem_close(struct cbd_pmem *pm)
 
     if (s == NULL)
         return;
+    sigbus_unwatch(&s->range);
     unmap(s);
     close(s->fd);
     free(s);

@@ -8,6 +8,7 @@
 
 #include "cbd/shim/pmem.h"
 #include "page_sync.h"
+#include "sigbus.h"
 
 /* Immutable after open. */
 struct shim_pmem {
@@ -22,6 +23,7 @@ struct shim_pmem {
     pmem2_memset_fn set_nt;
     pmem2_flush_fn flush_lines;
     pmem2_drain_fn drain;
+    struct sigbus_range range; /* with guard: what stores have found gone */
     struct page_sync sync; /* page granularity only; has its own lock */
 };
 

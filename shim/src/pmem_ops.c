@@ -91,15 +91,26 @@ static void line_flush(struct cbd_pmem *pm, uint64_t off, size_t len_bytes, enum
 {
     (void)step;
     SHIM_ASSERT(inside(pm, off, len_bytes));
-    if (len_bytes != 0)
-        impl(pm)->flush_lines(impl(pm)->base + off, len_bytes);
+    if (len_bytes == 0)
+        return;
+    if (impl(pm)->guard && !sigbus_readable(impl(pm)->base + off, len_bytes)) {
+        atomic_fetch_add(&impl(pm)->range.lost, SIGBUS_PAGES_MAX + 1);
+        return;
+    }
+    impl(pm)->flush_lines(impl(pm)->base + off, len_bytes);
+}
+
+/* Stores that found nothing to store to are not durable. */
+static int stores_lost(const struct shim_pmem *s)
+{
+    return atomic_load_explicit(&s->range.lost, memory_order_relaxed) != 0 ? CBD_E_IO : 0;
 }
 
 static int line_fence(struct cbd_pmem *pm, enum cbd_step step)
 {
     (void)step;
     impl(pm)->drain();
-    return 0;
+    return stores_lost(impl(pm));
 }
 
 /* Page granularity: stores are plain, and the marks are made where the seam promises durability. */
@@ -137,8 +148,10 @@ static void page_flush(struct cbd_pmem *pm, uint64_t off, size_t len_bytes, enum
 
 static int page_fence(struct cbd_pmem *pm, enum cbd_step step)
 {
+    int error = page_sync_fence(&impl(pm)->sync);
+
     (void)step;
-    return page_sync_fence(&impl(pm)->sync);
+    return error != 0 ? error : stores_lost(impl(pm));
 }
 
 static int op_read(struct cbd_pmem *pm, uint64_t off, void *dst, size_t len_bytes)
@@ -147,6 +160,8 @@ static int op_read(struct cbd_pmem *pm, uint64_t off, void *dst, size_t len_byte
 
     if (!inside(pm, off, len_bytes))
         return CBD_E_RANGE;
+    if (stores_lost(s) != 0 && sigbus_lost(&s->range, (uintptr_t)s->base + off, len_bytes))
+        return CBD_E_MEDIA;
     if (s->guard)
         return sigbus_guarded_copy(dst, s->base + off, len_bytes);
     if (len_bytes != 0)

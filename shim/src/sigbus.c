@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Reads memory that may be poisoned or cut short, and lives: a handler that jumps back into the
- * copy when the fault lies in what this thread is copying from, and else passes the signal on.
+ * Reads and writes memory that may be poisoned or cut short, and lives: a handler that jumps back
+ * into the copy when the fault lies in what this thread is copying from, that puts a page of nobody
+ * under a store whose page is gone, and else passes the signal on.
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* REG_ERR */
+#endif
 #include "sigbus.h"
 
 #include <errno.h>
@@ -11,6 +15,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <ucontext.h>
 
 #include "shim_common.h"
@@ -57,6 +62,81 @@ static void pass_on(int sig, siginfo_t *info, void *context)
     }
 }
 
+#define WATCHED_MAX 64u
+#define PAGE_BYTES ((uintptr_t)4096)
+
+static _Atomic(struct sigbus_range *) watched[WATCHED_MAX];
+
+bool sigbus_watch(struct sigbus_range *range)
+{
+    for (unsigned i = 0; i < WATCHED_MAX; i++) {
+        struct sigbus_range *none = NULL;
+
+        if (atomic_compare_exchange_strong(&watched[i], &none, range))
+            return true;
+    }
+    return false;
+}
+
+void sigbus_unwatch(struct sigbus_range *range)
+{
+    for (unsigned i = 0; i < WATCHED_MAX; i++) {
+        struct sigbus_range *found = range;
+
+        if (atomic_compare_exchange_strong(&watched[i], &found, NULL))
+            return;
+    }
+}
+
+bool sigbus_lost(const struct sigbus_range *range, uintptr_t from, size_t len_bytes)
+{
+    unsigned lost = atomic_load(&range->lost);
+
+    if (lost > SIGBUS_PAGES_MAX)
+        return true;
+    for (unsigned i = 0; i < lost; i++) {
+        uintptr_t page = atomic_load(&range->page[i]);
+
+        if (page == 0 || (page < from + len_bytes && from < page + PAGE_BYTES))
+            return true; /* 0: it is being noted */
+    }
+    return false;
+}
+
+static bool is_store(const void *context)
+{
+#if defined(__x86_64__)
+    return (((const ucontext_t *)context)->uc_mcontext.gregs[REG_ERR] & 2) != 0;
+#else
+    (void)context;
+    return false;
+#endif
+}
+
+/* A store to a watched mapping whose page is gone goes on, into a page of nobody. */
+static bool give_page(const siginfo_t *info, const void *context)
+{
+    uintptr_t address = (uintptr_t)info->si_addr;
+    uintptr_t page = address & ~(PAGE_BYTES - 1);
+
+    if (info->si_code != BUS_ADRERR || !is_store(context))
+        return false;
+    for (unsigned i = 0; i < WATCHED_MAX; i++) {
+        struct sigbus_range *range = atomic_load(&watched[i]);
+        unsigned n;
+
+        if (range == NULL || address < range->from || address >= range->to)
+            continue;
+        /* Noted first: who sees the page sees the note. */
+        n = atomic_fetch_add(&range->lost, 1);
+        if (n < SIGBUS_PAGES_MAX)
+            atomic_store(&range->page[n], page);
+        return mmap((void *)page, PAGE_BYTES, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED;
+    }
+    return false;
+}
+
 static void on_sigbus(int sig, siginfo_t *info, void *context)
 {
     struct guard *guard = active;
@@ -69,7 +149,8 @@ static void on_sigbus(int sig, siginfo_t *info, void *context)
         pthread_sigmask(SIG_SETMASK, &((const ucontext_t *)context)->uc_sigmask, NULL);
         siglongjmp(guard->back, 1);
     }
-    pass_on(sig, info, context);
+    if (!give_page(info, context))
+        pass_on(sig, info, context);
     errno = saved_errno;
 }
 
@@ -130,4 +211,18 @@ int sigbus_guarded_copy(void *dst, const void *src, size_t len_bytes)
     load_all(dst, src, len_bytes);
     active = NULL;
     return 0;
+}
+
+/* A flush faults like a load, and its instruction is not ours to guard. */
+bool sigbus_readable(const void *src, size_t len_bytes)
+{
+    const uint8_t *from = src, *end = from + len_bytes;
+    uint8_t byte;
+
+    while (from < end) {
+        if (sigbus_guarded_copy(&byte, from, 1) != 0)
+            return false;
+        from += PAGE_BYTES - ((uintptr_t)from & (PAGE_BYTES - 1));
+    }
+    return true;
 }

@@ -16,8 +16,10 @@ enum cbd_shim_pmem_flags {
     /*
      * read() returns CBD_E_MEDIA instead of dying of SIGBUS (poison, or a file cut short by
      * somebody). Installs one handler in the process, which passes every other SIGBUS on to the
-     * handler that was there before. Only read() is guarded: loads through `base`, copy(), set()
-     * and store64() are not. A handler that somebody installs later takes the guard away.
+     * handler that was there before. Loads through `base` are not guarded. A store, or a flush, of
+     * memory that is gone makes every later fence fail with CBD_E_IO (x86, and up to 64 mappings of
+     * a process); read() of such a page fails. A handler that somebody installs later takes the
+     * guard away.
      */
     CBD_SHIM_PMEM_GUARD_SIGBUS = 1 << 2,
 };
