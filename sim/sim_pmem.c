@@ -269,6 +269,8 @@ static int op_fence(struct cbd_pmem *base, enum cbd_step step)
 static int op_read(struct cbd_pmem *base, uint64_t off, void *dst, size_t len_bytes)
 {
     struct sim_pmem *pm = of(base);
+    if (pm->pause_load != NULL)
+        pm->pause_load(pm->pause_arg);
     if (off > pm->pm.size_bytes || len_bytes > pm->pm.size_bytes - off)
         return CBD_E_RANGE;
     if (len_bytes == 0)

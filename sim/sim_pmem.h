@@ -81,6 +81,7 @@ struct sim_pmem {
      * let this one go on.
      */
     bool (*pause)(void *arg, const struct sim_pm_event *ev);
+    void (*pause_load)(void *arg); /* before a guarded read */
     void *pause_arg;
 
     /* Results. */

@@ -41,6 +41,15 @@ static bool on_pause(void *arg, const struct sim_pm_event *ev)
     return true;
 }
 
+/* Where a reader can be overtaken. What background work reads, nobody else may change. */
+static void on_load(void *arg)
+{
+    struct sim_sched *s = arg;
+
+    if (s->running != NULL && s->running->role == SCHED_CLIENT)
+        stop(s, SCHED_LOAD);
+}
+
 static void on_submit(void *arg, const struct cbd_disk_io *io)
 {
     struct sim_sched *s = arg;
@@ -156,6 +165,7 @@ static bool thread_can(const struct sim_sched *s, const struct sched_thread *t)
     case SCHED_WAIT:
         return t->woken || now(s) >= t->deadline_ns;
     case SCHED_STORE:
+    case SCHED_LOAD:
     case SCHED_SUBMIT:
     case SCHED_LOCK:
     default:
@@ -351,6 +361,7 @@ struct sim_sched *sim_sched_create(struct sim_world *w)
     w->main.env.threads = &threads;
     w->main.env.threads_arg = s;
     w->pmem->pause = on_pause;
+    w->pmem->pause_load = on_load;
     w->pmem->pause_arg = s;
     for (uint32_t n = 0; n < w->config.backends; n++) {
         w->disk[n]->pause = on_submit;

@@ -6,8 +6,8 @@
  *   write-back, reclaim  one of each for each backend: steps while there is something to do
  *   disk 0 .. B-1        completes one of its requests in flight, any of them
  *
- * Threads stop before every store, flush and fence, at every lock, wait, disk request, and between
- * two requests or steps. The scheduler runs on the main stack. It chooses who goes on, calls the
+ * Threads stop before every store, flush and fence, at every lock, wait, disk request, clients also before
+ * they copy from the pmem, and between two requests or steps. The scheduler runs on the main stack. It chooses who goes on, calls the
  * hook of the step that comes next, and lets its thread run to its next stop. So a hook finds the
  * whole machine standing still, with every thread somewhere in the middle.
  *

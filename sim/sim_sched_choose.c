@@ -85,6 +85,8 @@ static const char *stop_text(const struct sched_thread *t)
         return "between two steps";
     case SCHED_STORE:
         return "before";
+    case SCHED_LOAD:
+        return "before a copy from the pmem, after";
     case SCHED_SUBMIT:
         return "before a disk request, after";
     case SCHED_LOCK:

@@ -20,6 +20,7 @@ enum sched_stop {
     SCHED_IDLE,    /* client: no request; background: nothing to do */
     SCHED_BETWEEN, /* background: between two steps */
     SCHED_STORE,   /* before an operation of the pmem, `event` */
+    SCHED_LOAD,    /* client: before it copies from the pmem */
     SCHED_SUBMIT,  /* before a disk request */
     SCHED_LOCK,    /* before a lock is taken */
     SCHED_SPIN,    /* somebody else holds it up */
