@@ -157,6 +157,13 @@ struct sim_trace_totals {
 CBD_MUST_CHECK int sim_trace_scan(const char *path, const struct sim_trace_options *options,
                                   struct sim_trace_totals *totals, struct sim_trace_error *error);
 
+/*
+ * One full pass: the different 4 KiB blocks that are read or written, in bytes. Counting stops at
+ * 64 GiB, and at a request above 4 GiB: then it is at least so much. Memory: up to 256 MiB.
+ */
+CBD_MUST_CHECK int sim_trace_footprint(const char *path, const struct sim_trace_options *options,
+                                       uint64_t *footprint_bytes, struct sim_trace_error *error);
+
 void sim_trace_totals_free(struct sim_trace_totals *totals);
 
 #endif

@@ -365,6 +365,43 @@ static void real_files_have_the_requests_that_are_known(void **state)
         skip();
 }
 
+/* Blocks 0 and 1 of a, 2 of a, 0 of b: each once, whatever is done to it. A trim touches nothing. */
+static void the_footprint_counts_each_block_once(void **state)
+{
+    char path[] = "/tmp/cbd-test-footprint-XXXXXX";
+    uint64_t footprint;
+    struct sim_trace_error error;
+    int fd = mkstemp(path);
+    FILE *file;
+
+    (void)state;
+    assert_true(fd >= 0);
+    file = fdopen(fd, "w");
+    assert_non_null(file);
+    fputs("fio version 3 iolog\n0 a read 4095 2\n1 a write 0 4096\n2 b read 0 1\n3 a read 8192 1\n"
+          "4 a trim 0 1000000000\n5 a sync\n6 a write 0 8192\n",
+          file);
+    fclose(file);
+    assert_int_equal(sim_trace_footprint(path, NULL, &footprint, &error), 0);
+    assert_int_equal(footprint, 4 * 4096);
+    file = fopen(path, "a");
+    assert_non_null(file);
+    fputs("7 a write 0 18446744073709551615\n8 a read 409600 1\n", file);
+    fclose(file);
+    assert_int_equal(sim_trace_footprint(path, NULL, &footprint, &error), 0);
+    assert_int_equal(footprint, 4 * 4096); /* at least: it stops there */
+    file = fopen(path, "w");
+    assert_non_null(file);
+    fputs("fio version 3 iolog\n", file);
+    for (int i = 0; i < 10000; i++)
+        fprintf(file, "0 a read %d 4096\n", i * 4096);
+    fclose(file);
+    assert_int_equal(sim_trace_footprint(path, NULL, &footprint, &error), 0);
+    assert_int_equal(footprint, 10000 * 4096);
+    unlink(path);
+    assert_true(sim_trace_footprint(path, NULL, &footprint, &error) < 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -373,6 +410,7 @@ int main(void)
         cmocka_unit_test(blkparse_text_gives_each_request_once),
         cmocka_unit_test(binary_blktrace_of_either_byte_order),
         cmocka_unit_test(bzip2_is_read_also_several_members_and_cut_is_an_error),
+        cmocka_unit_test(the_footprint_counts_each_block_once),
         cmocka_unit_test(real_files_have_the_requests_that_are_known),
     };
 

@@ -56,7 +56,9 @@ static const struct cbd_tool_option options[] = {
     {OPT_RESTARTS, "restarts", "N", "power cuts of the run itself, which then goes on (8)"},
     {OPT_SEED, "seed", "N", "of everything that is random (1)"},
     {OPT_CACHE, "cache-size", "SIZE",
-     "of the simulated pmem (small enough that the trace fills it\nmany times: 4M to 24M a disk)"},
+     "of the simulated pmem, or N% of the different blocks that the\n"
+     "trace touches (small enough that the trace fills it many\n"
+     "times: 4M to 24M a disk)"},
     {OPT_SEGMENT, "segment-size", "SIZE", "a power of two (256K)"},
     {OPT_STREAMS, "streams", "N", "appenders of each backend (4)"},
     {OPT_NO_CHECKSUM, "no-data-checksum", NULL, "no checksums of data"},
@@ -134,6 +136,24 @@ static int set_u32(const char *name, const char *text, uint64_t min, uint64_t ma
     return error;
 }
 
+/* A size, or N% of the footprint. */
+static int parse_cache_size(const char *arg, struct cbd_sim_replay *r, char *why, size_t n)
+{
+    size_t len = strlen(arg);
+    char number[24];
+    uint64_t percent;
+    int error;
+
+    if (len == 0 || arg[len - 1] != '%' || len > sizeof(number))
+        return cbd_tool_parse_size("--cache-size", arg, &r->cache_bytes, why, n);
+    memcpy(number, arg, len - 1);
+    number[len - 1] = '\0';
+    error = cbd_tool_parse_number("--cache-size", number, 1, 1000, &percent, why, n);
+    if (error == 0)
+        r->cache_percent = (uint32_t)percent;
+    return error;
+}
+
 static int set_option(struct parsed *p, int key, const char *arg)
 {
     struct cbd_sim_replay *r = &p->replay;
@@ -172,7 +192,7 @@ static int set_option(struct parsed *p, int key, const char *arg)
     case OPT_SEED:
         return cbd_tool_parse_number("--seed", arg, 0, UINT64_MAX, &r->seed, p->why, n);
     case OPT_CACHE:
-        return cbd_tool_parse_size("--cache-size", arg, &r->cache_bytes, p->why, n);
+        return parse_cache_size(arg, r, p->why, n);
     case OPT_SEGMENT:
         error = cbd_tool_parse_size("--segment-size", arg, &size, p->why, n);
         r->segment_bytes = size > UINT32_MAX ? UINT32_MAX : (uint32_t)size;

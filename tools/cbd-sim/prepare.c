@@ -77,6 +77,13 @@ static int size_disks(const struct cbd_sim_replay *r, const struct cbd_sim_trace
     return 0;
 }
 
+/* The smallest pmem that a replay with so many backends can work in. */
+static uint64_t least_bytes(const struct cbd_sim_replay *r, uint32_t backends)
+{
+    return cbd_geometry_minimum(r->segment_bytes) +
+           (uint64_t)backends * (1 + CBD_SHARE_RESERVE) * r->segment_bytes;
+}
+
 static int check_cache(const struct cbd_sim_replay *r, struct sim_config *config)
 {
     struct cbd_geometry geo;
@@ -90,12 +97,9 @@ static int check_cache(const struct cbd_sim_replay *r, struct sim_config *config
     }
     each = error != 0 ? 0 : geo.segment_count / config->backends;
     if (each < 1 + CBD_SHARE_RESERVE) {
-        uint64_t need = cbd_geometry_minimum(r->segment_bytes) +
-                        (uint64_t)config->backends * (1 + CBD_SHARE_RESERVE) * r->segment_bytes;
-
         cbd_tool_error(NULL, "--cache-size: got %llu, limit at least %llu for %u backends",
-                       (unsigned long long)r->cache_bytes, (unsigned long long)need,
-                       config->backends);
+                       (unsigned long long)r->cache_bytes,
+                       (unsigned long long)least_bytes(r, config->backends), config->backends);
         return CBD_EXIT_USAGE;
     }
     config->streams = r->streams;
@@ -112,6 +116,22 @@ static uint64_t cache_bytes(const struct cbd_sim_trace *t, uint32_t backends)
     uint64_t size = moved / 6 / CBD_REGION_BYTES * CBD_REGION_BYTES;
 
     return size < least ? least : size > most ? most : size;
+}
+
+/* A share of the blocks that the trace touches, beside the tables; never less than what works. */
+static int size_by_footprint(struct cbd_sim_replay *r, uint32_t backends)
+{
+    struct sim_trace_options options = {.format = r->format, .lenient = r->lenient};
+    struct sim_trace_error error = {.line = 0};
+    uint64_t footprint, least = least_bytes(r, backends);
+
+    if (sim_trace_footprint(r->trace, &options, &footprint, &error) != 0) {
+        cbd_tool_error(NULL, "%s", error.text);
+        return CBD_EXIT_OPERATIONAL;
+    }
+    r->cache_bytes = cbd_geometry_minimum(r->segment_bytes) + footprint / 100 * r->cache_percent;
+    r->cache_bytes = r->cache_bytes > least ? r->cache_bytes : least;
+    return 0;
 }
 
 int cbd_sim_prepare(struct cbd_sim_replay *r, struct cbd_sim_trace *t, struct sim_campaign *c)
@@ -141,6 +161,8 @@ int cbd_sim_prepare(struct cbd_sim_replay *r, struct cbd_sim_trace *t, struct si
         .space_timeout_ns = r->faults != 0 ? FAULTY_TIMEOUT_NS : 0,
     };
     exit_code = size_disks(r, t, &c->config);
+    if (exit_code == 0 && r->cache_percent != 0)
+        exit_code = size_by_footprint(r, c->config.backends);
     if (r->cache_bytes == 0)
         r->cache_bytes = cache_bytes(t, c->config.backends);
     c->config.cache_bytes = r->cache_bytes / CBD_PAGE_BYTES * CBD_PAGE_BYTES;

@@ -21,7 +21,8 @@ struct cbd_sim_replay {
     uint64_t crashes;
     uint32_t subsets;
     uint32_t restarts;
-    uint64_t cache_bytes; /* 0: by what the trace writes; set by cbd_sim_prepare */
+    uint64_t cache_bytes;   /* 0: by what the trace writes; set by cbd_sim_prepare */
+    uint32_t cache_percent; /* not 0: of the footprint of the trace, instead */
     uint32_t segment_bytes;
     uint32_t streams;
     bool no_data_checksum;
