@@ -11,6 +11,7 @@
 
 #include "campaign_plan.h"
 #include "image.h"
+#include "restart.h"
 #include "sim_base.h"
 
 /* After a restart is due the process dies within this many steps, in the middle of something. */
@@ -35,22 +36,6 @@ struct pass {
     uint64_t *states_done; /* shared with the parent */
     bool stop;
 };
-
-static enum sim_class class_of(const struct pass *p, enum cbd_step step)
-{
-    if (p->recovering)
-        return SIM_CLASS_RECOVERY;
-    switch (cbd_step_phase(step)) {
-    case CBD_PHASE_WRITEBACK:
-        return SIM_CLASS_WRITEBACK;
-    case CBD_PHASE_RECLAIM:
-        return SIM_CLASS_RECLAIM;
-    case CBD_PHASE_RECOVERY:
-        return SIM_CLASS_RECOVERY;
-    default:
-        return SIM_CLASS_WRITE_PATH;
-    }
-}
 
 static void keep_failure(struct sim_result *r, const struct sim_failed *f)
 {
@@ -146,7 +131,7 @@ static void on_pm(void *arg, const struct sim_pm_event *ev)
 
     p->result->hash =
         sim_rng_mix(p->result->hash, (uint64_t)ev->step << 56 ^ ev->off << 8 ^ ev->len_bytes);
-    at_step(p, class_of(p, ev->step), kind);
+    at_step(p, sim_class_of(ev->step, p->recovering), kind);
 }
 
 static void on_disk(void *arg, const struct sim_disk_event *ev)
@@ -211,44 +196,6 @@ static bool run_failed(struct pass *p, int error, const char *where)
     return false;
 }
 
-/* What each open request left becomes the content that must stay. */
-static bool adopt(struct pass *p)
-{
-    struct sim_world *w = &p->world;
-    uint64_t max = SIM_REQUEST_BYTES_MAX / 512;
-
-    for (uint32_t n = 0; n < w->config.backends; n++) {
-        struct sim_oracle_range r;
-
-        for (size_t cursor = 0; sim_oracle_open_next(w->oracle[n], &cursor, &r);) {
-            if (r.op == SIM_ORACLE_OP_FLUSH)
-                continue;
-            for (uint64_t done = 0, len; done < r.sectors; done += len) {
-                uint64_t *v = w->main.client.versions;
-                int error;
-
-                len = r.sectors - done < max ? r.sectors - done : max;
-                error = sim_process_read(&w->main, n, r.start_sector + done, len, v);
-                if (error != 0)
-                    return run_failed(p, error, "read after a restart");
-                for (uint64_t i = 0, k; i < len; i += k) {
-                    for (k = 1; i + k < len && v[i + k] == v[i];)
-                        k++;
-                    if (sim_oracle_adopt(w->oracle[n], r.start_sector + done + i, k, v[i]) !=
-                        SIM_ORACLE_OK) {
-                        w->violation.promise = SIM_ORACLE_P1;
-                        w->violation.sector = r.start_sector + done + i;
-                        w->violation.got = v[i];
-                        return run_failed(p, 0, "restart");
-                    }
-                }
-            }
-        }
-        sim_oracle_resume(w->oracle[n]);
-    }
-    return true;
-}
-
 /* The power fails for good; the machine comes back and the run goes on. */
 static bool restart(struct pass *p)
 {
@@ -260,17 +207,15 @@ static bool restart(struct pass *p)
 
     unhook(p);
     add_stats(p);
-    for (uint32_t n = 0; n < w->config.backends; n++)
-        sim_oracle_crash(w->oracle[n]);
-    sim_world_power_cut(w, &crash);
+    sim_restart_cut(w, &crash);
     sim_fault_end(w);
     hook(p);
     p->recovering = true;
     error = sim_process_start(&w->main, w, sim_rng_mix(h, 1), true, &where);
     p->recovering = false;
-    if (error != 0)
-        return run_failed(p, error, where);
-    return adopt(p);
+    if (error == 0)
+        error = sim_restart_adopt(w, &where);
+    return (error == 0 && where == NULL) || run_failed(p, error, where);
 }
 
 /* The next request of the workload; where a restart is due, the process will die soon. */

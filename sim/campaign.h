@@ -99,6 +99,9 @@ struct sim_result {
 /* 0, or a negative error: the trace (see result->trace_error), memory, or the world. */
 int sim_campaign_run(const struct sim_campaign *c, struct sim_result *result) CBD_MUST_CHECK;
 
+/* What a step of the pmem belongs to. */
+enum sim_class sim_class_of(enum cbd_step step, bool recovering);
+
 const char *sim_class_name(enum sim_class class);
 const char *sim_step_kind_name(enum sim_step_kind kind);
 

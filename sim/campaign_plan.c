@@ -65,3 +65,19 @@ size_t sim_plan_cuts(const struct sim_step_log *log, uint64_t crashes, uint64_t 
     }
     return n;
 }
+
+enum sim_class sim_class_of(enum cbd_step step, bool recovering)
+{
+    if (recovering)
+        return SIM_CLASS_RECOVERY;
+    switch (cbd_step_phase(step)) {
+    case CBD_PHASE_WRITEBACK:
+        return SIM_CLASS_WRITEBACK;
+    case CBD_PHASE_RECLAIM:
+        return SIM_CLASS_RECLAIM;
+    case CBD_PHASE_RECOVERY:
+        return SIM_CLASS_RECOVERY;
+    default:
+        return SIM_CLASS_WRITE_PATH;
+    }
+}

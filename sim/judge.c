@@ -300,6 +300,31 @@ static bool judge_twice(struct sim_judge *j, uint64_t seen, struct sim_verdict *
     return true;
 }
 
+/* What decides the verdict, now that the power has failed. */
+static uint64_t state_hash(const struct sim_judge *j, const struct sim_state_plan *plan)
+{
+    const struct sim_world *w = j->world;
+    uint64_t h = w->pmem->content_hash;
+
+    for (uint32_t n = 0; n < w->config.backends; n++) {
+        struct sim_oracle_stats stats;
+
+        sim_oracle_stats(w->oracle[n], &stats);
+        h = sim_rng_mix(sim_rng_mix(h, w->disk[n]->state.content_hash), stats.time);
+    }
+    h = sim_rng_mix(h, (uint64_t)plan->nested | (uint64_t)plan->lost_copy << 1 |
+                           (uint64_t)plan->twice << 2 | (uint64_t)plan->backing << 3 |
+                           (uint64_t)plan->full << 4 | (uint64_t)plan->written << 5);
+    if (plan->faulty)
+        h = sim_rng_mix(sim_rng_mix(h, 1 + (uint64_t)plan->fault), plan->fault_draw);
+    if (plan->nested) {
+        h = sim_rng_mix(h, plan->nested_at);
+        h = sim_rng_mix(h, (uint64_t)plan->nested_crash.kind);
+        h = sim_rng_mix(sim_rng_mix(h, plan->nested_crash.k), plan->nested_crash.seed);
+    }
+    return plan->lost_copy ? sim_rng_mix(h, plan->lost_draw) : h;
+}
+
 static bool judge_crashed(struct sim_judge *j, const struct sim_state_plan *plan,
                           struct sim_verdict *v)
 {
@@ -314,7 +339,15 @@ static bool judge_crashed(struct sim_judge *j, const struct sim_state_plan *plan
         if (j->world->config.model != SIM_PAGE)
             sim_pmem_crash(j->world->pmem, &everything);
     } else {
-        sim_world_power_cut(j->world, &plan->crash);
+        if (plan->survive != NULL)
+            sim_survive_cut(plan->survive, j->world);
+        else
+            sim_world_power_cut(j->world, &plan->crash);
+        if (j->seen != NULL && !sim_seen_add(j->seen, state_hash(j, plan))) {
+            j->counts.states--;
+            j->counts.merged++;
+            return true;
+        }
         if (plan->backing && !judge_backing(j, v))
             return false;
         if (plan->lost_copy)

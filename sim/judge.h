@@ -6,6 +6,8 @@
 #ifndef SIM_JUDGE_H
 #define SIM_JUDGE_H
 
+#include "seen.h"
+#include "survive.h"
 #include "world.h"
 
 enum sim_failure {
@@ -26,6 +28,7 @@ enum sim_failure {
 /* What happens to one state; a function of seed, step and subset: see sim_plan_state(). */
 struct sim_state_plan {
     struct sim_crash crash;
+    const struct sim_survive *survive; /* instead of `crash`, unless NULL */
     bool kill;          /* the process dies first; power fails after it has recovered */
     bool nested;        /* power fails once more, inside recovery */
     uint64_t nested_at; /* at this step of it; beyond its end: right after it */
@@ -65,6 +68,7 @@ struct sim_judged {
     uint64_t sectors;        /* compared */
     uint64_t recovery_steps; /* longest recovery */
     uint64_t suspects;       /* unfinished records that recovery discarded */
+    uint64_t merged;         /* not among `states`: the same had been judged before */
 };
 
 #define SIM_JUDGE_RANGES 16u
@@ -91,6 +95,11 @@ struct sim_judge {
     struct sim_process process; /* the one that recovers */
     struct sim_judged counts;
     struct sim_damage damage;
+    /*
+     * States that have been judged, or NULL. One that is there again is merged with it: same bytes
+     * on all devices, same history, same plan. The devices must have been hashed from the start.
+     */
+    struct sim_seen *seen;
 };
 
 void sim_judge_init(struct sim_judge *j, struct sim_world *w);

@@ -364,5 +364,5 @@ void sim_oracle_stats(const struct sim_oracle *o, struct sim_oracle_stats *stats
         bytes += ((uint64_t)node->hist.cap + node->live.cap) * sizeof(struct hist_entry);
     }
     *stats = (struct sim_oracle_stats){
-        .events = h->events_n - 1, .nodes = h->nodes_n, .memory_bytes = bytes};
+        .events = h->events_n - 1, .nodes = h->nodes_n, .memory_bytes = bytes, .time = h->now};
 }

@@ -100,6 +100,7 @@ struct sim_oracle_stats {
     uint64_t events; /* requests, and read results that had to be remembered */
     uint64_t nodes;
     uint64_t memory_bytes;
+    uint64_t time; /* of the last event: equal times, equal history */
 };
 
 struct sim_oracle;

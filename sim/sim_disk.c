@@ -153,6 +153,7 @@ static void change_page(struct sim_disk *disk, uint64_t page, uint8_t mask,
         return;
     sim_content_load(&disk->content, page, versions);
     log_page(disk, page, versions);
+    disk->state.content_hash ^= sim_marks_hash(page, versions);
     if (durable) {
         sim_pend_settle_words(&disk->marks.pend, page, mask);
     } else {
@@ -166,6 +167,7 @@ static void change_page(struct sim_disk *disk, uint64_t page, uint8_t mask,
             versions[s] = new[s];
     }
     sim_content_store(&disk->content, page, versions);
+    disk->state.content_hash ^= sim_marks_hash(page, versions);
     *sim_content_touched(&disk->content, page) |= mask;
 }
 
@@ -348,6 +350,7 @@ static void view_store(void *arg, uint64_t page, const uint64_t words[SIM_PEND_W
     uint64_t old[SIM_PAGE_SECTORS];
     sim_content_load(&disk->content, page, old);
     log_page(disk, page, old);
+    disk->state.content_hash ^= sim_marks_hash(page, old) ^ sim_marks_hash(page, words);
     sim_content_store(&disk->content, page, words);
 }
 

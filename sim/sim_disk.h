@@ -69,6 +69,7 @@ struct sim_disk_state {
     bool gone;
     enum sim_disk_lie lie;
     uint64_t failed; /* completions that had an error, or should have had one */
+    uint64_t content_hash; /* of what a read would return: a function of the content alone */
 };
 
 struct sim_disk_level {

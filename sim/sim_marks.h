@@ -61,6 +61,18 @@ static inline bool sim_marks_wants(const struct sim_marks *m, uint8_t stamp)
 void sim_marks_log(struct sim_marks *m, uint64_t cell, uint8_t *stamp, uint8_t extra,
                    const uint64_t old[SIM_PEND_WORDS]);
 
+/* A cell with its content, as one number; different cells are XORed. */
+static inline uint64_t sim_marks_hash(uint64_t cell, const uint64_t words[SIM_PEND_WORDS])
+{
+    uint64_t h = (cell + 1) * UINT64_C(0x9e3779b97f4a7c15);
+
+    for (unsigned i = 0; i < SIM_PEND_WORDS; i++) {
+        h = (h ^ words[i]) * UINT64_C(0xff51afd7ed558ccd);
+        h ^= h >> 32;
+    }
+    return h * UINT64_C(0xc4ceb9fe1a85ec53);
+}
+
 /* Ends the innermost mark: restores the pending set, calls undo() for each cell, newest first. */
 void sim_marks_pop(struct sim_marks *m, void (*undo)(void *arg, const struct sim_undo *u),
                    void *arg);

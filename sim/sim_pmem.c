@@ -57,6 +57,17 @@ static void log_line(struct sim_pmem *pm, uint64_t line)
     sim_marks_log(&pm->marks, line, &pm->stamps[line], 0, old);
 }
 
+/* Before and after a line changes. */
+static void hash_line(struct sim_pmem *pm, uint64_t line)
+{
+    uint64_t words[SIM_PEND_WORDS];
+
+    if (!pm->hashed)
+        return;
+    memcpy(words, pm->buf + line * CBD_LINE_BYTES, sizeof words);
+    pm->content_hash ^= sim_marks_hash(line, words);
+}
+
 /*
  * Pending stores of the other kind to this line, whose thread has not fenced since: a violation.
  * Looks at the newest ones only: where flushes are left out, a hot line can have a million.
@@ -138,12 +149,14 @@ static void put(struct sim_pmem *pm, uint64_t off, const uint8_t *src, uint8_t v
             piece = (unsigned)len_bytes;
         note_store(pm, line, word_mask(from, piece), flags, step);
         log_line(pm, line);
+        hash_line(pm, line);
         if (src != NULL) {
             memcpy(pm->buf + off, src, piece);
             src += piece;
         } else {
             memset(pm->buf + off, value, piece);
         }
+        hash_line(pm, line);
         off += piece;
         len_bytes -= piece;
     }
@@ -354,7 +367,9 @@ static void view_store(void *arg, uint64_t line, const uint64_t words[SIM_PEND_W
 {
     struct sim_pmem *pm = arg;
     log_line(pm, line);
+    hash_line(pm, line);
     memcpy(pm->buf + line * CBD_LINE_BYTES, words, CBD_LINE_BYTES);
+    hash_line(pm, line);
 }
 
 struct sim_pend_view sim_pmem_view(struct sim_pmem *pm)
@@ -393,6 +408,7 @@ void sim_pmem_mark(struct sim_pmem *pm)
     level->ops_done = pm->ops_done;
     level->thread = pm->thread;
     level->fail_fences = pm->fail_fences;
+    level->content_hash = pm->content_hash;
     level->counts = pm->counts;
     sim_ranges_copy(&level->poison, &pm->poison);
 }
@@ -411,6 +427,7 @@ void sim_pmem_rollback(struct sim_pmem *pm)
     pm->ops_done = level->ops_done;
     pm->thread = level->thread;
     pm->fail_fences = level->fail_fences;
+    pm->content_hash = level->content_hash;
     pm->counts = level->counts;
     sim_ranges_copy(&pm->poison, &level->poison);
 }
@@ -428,7 +445,9 @@ void sim_pmem_poke(struct sim_pmem *pm, uint64_t off, const void *src, size_t le
             piece = (unsigned)len_bytes;
         sim_pend_settle_words(&pm->marks.pend, line, word_mask(at, piece));
         log_line(pm, line);
+        hash_line(pm, line);
         memcpy(pm->buf + off, from, piece);
+        hash_line(pm, line);
         from += piece;
         off += piece;
         len_bytes -= piece;

@@ -58,6 +58,7 @@ struct sim_pm_level {
     uint64_t ops_done;
     uint32_t thread;
     uint32_t fail_fences;
+    uint64_t content_hash;
     struct sim_pm_counts counts;
     struct sim_ranges poison;
 };
@@ -65,6 +66,12 @@ struct sim_pm_level {
 struct sim_pmem {
     struct cbd_pmem pm; /* what core/ gets; first */
     enum sim_model model;
+    /*
+     * A hash of what the CPU sees, kept up to date if `hashed` was set before the first store: a
+     * function of the content alone.
+     */
+    bool hashed;
+    uint64_t content_hash;
 
     /* The caller's, to be changed between operations. */
     uint32_t thread;         /* the logical thread that runs, below SIM_PEND_THREADS */

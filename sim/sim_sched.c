@@ -138,7 +138,8 @@ static void background_body(void *arg)
     enum cbd_work work = t->role == SCHED_RECLAIM ? CBD_WORK_RECLAIM : CBD_WORK_WRITEBACK;
 
     for (;;) {
-        int did = cbd_backend_step(p->backend[t->number], work);
+        struct cbd_backend *b = p->backend[t->number];
+        int did = b == NULL ? 0 : cbd_backend_step(b, work);
 
         if (did > 0) {
             t->idle_ns = IDLE_NS_MIN;
@@ -156,7 +157,7 @@ static bool thread_can(const struct sim_sched *s, const struct sched_thread *t)
     switch (t->stop) {
     case SCHED_IDLE:
         if (t->role == SCHED_CLIENT)
-            return s->have_next;
+            return s->have_next && (s->next.client == 0 || s->next.client - 1 == t->number);
         return !s->quiet && ((t->seen != s->activity && !t->failed) || now(s) >= t->deadline_ns);
     case SCHED_BETWEEN:
         return !s->quiet;

@@ -86,9 +86,9 @@ void sim_process_destroy(struct sim_process *p)
     sim_client_destroy(&p->client);
 }
 
-int sim_process_start(struct sim_process *p, struct sim_world *w, uint64_t seed, bool fills,
-                      const char **where)
+int sim_process_attach(struct sim_process *p, uint32_t backend, bool fills)
 {
+    struct sim_world *w = p->world;
     struct cbd_attach_options options = {
         .epoch_records_max = w->config.epoch_records_max,
         .dirty_start_percent = w->config.dirty_start_percent,
@@ -99,6 +99,14 @@ int sim_process_start(struct sim_process *p, struct sim_world *w, uint64_t seed,
         /* A process that judges is started for each crash state: two places show a false alarm. */
         .identity_places = fills ? 0 : 2,
     };
+
+    return cbd_backend_attach(p->cache, backend, &w->disk[backend]->disk, &options,
+                              &p->backend[backend]);
+}
+
+int sim_process_start(struct sim_process *p, struct sim_world *w, uint64_t seed, bool fills,
+                      const char **where)
+{
     int error;
 
     p->world = w;
@@ -115,7 +123,7 @@ int sim_process_start(struct sim_process *p, struct sim_world *w, uint64_t seed,
     error = cbd_cache_open(&w->pmem->pm, &p->env.env, 0, &p->cache);
     *where = "attach";
     for (uint32_t n = 0; n < w->config.backends && error == 0; n++)
-        error = cbd_backend_attach(p->cache, n, &w->disk[n]->disk, &options, &p->backend[n]);
+        error = sim_process_attach(p, n, fills);
     return error;
 }
 
@@ -251,7 +259,8 @@ void sim_world_drain(struct sim_world *w)
 {
     repair_disks(w);
     for (uint32_t n = 0; n < w->config.backends; n++) {
-        cbd_backend_drain(w->main.backend[n], true);
+        if (w->main.backend[n] != NULL)
+            cbd_backend_drain(w->main.backend[n], true);
         while (backend_step(&w->main, n, CBD_WORK_WRITEBACK) || complete_one(w, n, &w->main.rng))
             ;
     }
@@ -260,7 +269,8 @@ void sim_world_drain(struct sim_world *w)
 bool sim_world_finish(struct sim_world *w)
 {
     for (uint32_t n = 0; n < w->config.backends; n++) {
-        int error = cbd_backend_detach(w->main.backend[n]);
+        struct cbd_backend *b = w->main.backend[n];
+        int error = b != NULL ? cbd_backend_detach(b) : 0;
         uint64_t sector = 0;
 
         if (error != 0) {

@@ -9,6 +9,7 @@
 #define SIM_WORLD_H
 
 #include "cbd/cache.h"
+#include "cbd/canary.h"
 #include "oracle.h"
 #include "sim_disk.h"
 #include "sim_env.h"
@@ -52,6 +53,8 @@ struct sim_config {
     uint32_t faults;           /* bit f: enum sim_fault f strikes */
     bool faults_mute;          /* for tests: errors of disks do not reach the engine */
     enum cbd_replacement replacement;
+    enum cbd_canary_id canary; /* in a build that has them; for sim_try_run() */
+    bool quiet;                /* serial: between requests nothing happens by itself */
 };
 
 /*
@@ -154,6 +157,9 @@ void sim_process_destroy(struct sim_process *p);
  */
 int sim_process_start(struct sim_process *p, struct sim_world *w, uint64_t seed, bool fills,
                       const char **where) CBD_MUST_CHECK;
+
+/* Attaches a backend that is not; an error of core/. */
+int sim_process_attach(struct sim_process *p, uint32_t backend, bool fills) CBD_MUST_CHECK;
 
 /* Lets one thing happen; false: nothing can. */
 bool sim_process_progress(void *process);

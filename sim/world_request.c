@@ -63,15 +63,16 @@ static int do_write(struct sim_world *w, struct sim_client *client, const struct
     return error;
 }
 
-/* Discard. */
-static int do_zero(struct sim_world *w, struct sim_client *client, const struct clipped *c)
+/* Discard or zeroes. */
+static int do_zero(struct sim_world *w, struct sim_client *client, const struct clipped *c,
+                   unsigned flags)
 {
     uint64_t id = sim_oracle_submit(w->oracle[c->backend], SIM_ORACLE_OP_ZERO, c->off / SECTOR,
-                                    c->len / SECTOR, false);
+                                    c->len / SECTOR, (flags & CBD_WRITE_FUA) != 0);
     int error;
 
     SIM_REQUIRE(id != 0);
-    error = cbd_zero(w->main.backend[c->backend], client->lane, c->off, c->len, CBD_WRITE_PUNCH);
+    error = cbd_zero(w->main.backend[c->backend], client->lane, c->off, c->len, flags);
     if (error == 0)
         sim_oracle_ack(w->oracle[c->backend], id);
     else
@@ -121,7 +122,8 @@ static int do_part(struct sim_world *w, struct sim_client *client, const struct 
     case SIM_REQUEST_WRITE:
         return do_write(w, client, c, r->fua);
     case SIM_REQUEST_TRIM:
-        return do_zero(w, client, c);
+        return do_zero(w, client, c,
+                       (r->zero ? 0 : CBD_WRITE_PUNCH) | (r->fua ? CBD_WRITE_FUA : 0));
     case SIM_REQUEST_FLUSH:
     default:
         return do_flush(w, client, c->backend);
@@ -146,6 +148,8 @@ bool sim_client_serve(struct sim_world *w, struct sim_client *client, const stru
     uint64_t done = 0;
 
     w->requests[r->op]++;
+    if (w->main.backend[all.backend] == NULL)
+        return true;
     break_disk(w);
     if (r->op != SIM_REQUEST_FLUSH && !clip(w, r, &all))
         return true;
@@ -178,7 +182,7 @@ bool sim_client_serve(struct sim_world *w, struct sim_client *client, const stru
 /* Between two requests anything may happen, and often nothing does. */
 static void let_others_run(struct sim_world *w)
 {
-    while (sim_rng_chance(&w->main.rng, 3, 4))
+    while (!w->config.quiet && sim_rng_chance(&w->main.rng, 3, 4))
         if (!sim_process_progress(&w->main))
             return;
 }
@@ -187,6 +191,8 @@ bool sim_world_request(struct sim_world *w, const struct sim_request *r)
 {
     unsigned lane = (unsigned)sim_rng_below(&w->main.rng, CBD_LANES);
 
+    if (r->client != 0)
+        lane = r->client - 1;
     w->main.client.lane = lane;
     w->pmem->thread = lane % SIM_THREAD_SERIAL;
     if (!sim_client_serve(w, &w->main.client, r))

@@ -60,6 +60,8 @@ enum sim_request_op {
 struct sim_request {
     enum sim_request_op op;
     bool fua;        /* WRITE: durable when acknowledged; set only by formats that record it */
+    bool zero;       /* TRIM: zeroes are written; never set by a trace */
+    uint32_t client; /* 1 and up: of the simulator's clients; 0: whoever is free, as of a trace */
     uint32_t volume; /* file or disk: dense from 0, in order of first appearance */
     uint64_t off_bytes;
     uint64_t len_bytes;
