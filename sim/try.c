@@ -44,6 +44,8 @@ static void keep_first(struct run *r, uint64_t step, uint64_t subset,
 {
     struct sim_tried *t = r->result;
 
+    if (r->t->like != NULL && !sim_try_alike(r->t->like, verdict))
+        return;
     if (t->failures++ != 0)
         return;
     t->step = step;
@@ -99,10 +101,10 @@ static void judge_plan(struct run *r, const struct sim_state_plan *plan, uint64_
         stop(r);
     if (verdict.failure == SIM_FAILURE_NONE)
         return;
-    if (r->work->cut.where == SIM_WORK_NOWHERE)
+    if (plan->survive == NULL)
         cut_of_plan(plan, &cut);
     keep_first(r, step, subset, &cut, &verdict);
-    if (r->t->stop_at_first)
+    if (r->t->stop_at_first && r->result->failures != 0)
         stop(r);
 }
 
@@ -116,10 +118,11 @@ static void judge_subset(struct run *r, uint64_t step, uint64_t subset,
     judge_plan(r, &plan, step, subset, place);
 }
 
-/* The power cut that the workload names. */
-static void judge_named(struct run *r, uint64_t step)
+/* A power cut in words, at the place where the run is now. */
+static void judge_words(struct run *r, uint64_t step, const struct sim_work_cut *c,
+                        const struct sim_work_cut *place)
 {
-    const struct sim_work_cut *c = &r->work->cut;
+    struct sim_work_cut cut = *c;
     struct sim_state_plan plan = {
         .survive = &c->survive,
         .kill = c->kill,
@@ -137,8 +140,24 @@ static void judge_named(struct run *r, uint64_t step)
         .fault_draw = c->fault_draw,
     };
 
+    cut.where = place->where;
+    cut.step = 0;
+    cut.store = place->store;
+    cut.disk_op = place->disk_op;
+    cut.op = place->op;
+    cut.nth = place->nth;
+    judge_plan(r, &plan, step, 0, &cut);
+}
+
+/* The power cut that the workload names. */
+static void judge_named(struct run *r, uint64_t step, const struct sim_work_cut *place)
+{
+    const struct sim_try *t = r->t;
+
     r->result->reached = true;
-    judge_plan(r, &plan, step, 0, c);
+    if (t->pending != NULL)
+        r->result->pendings = sim_survive_list(&r->world, t->pending, t->pending_cap);
+    judge_words(r, step, &r->work->cut, place);
     stop(r);
 }
 
@@ -188,7 +207,7 @@ static void at_place(struct run *r, uint64_t step, enum sim_class class,
             return;
         r->result->cuts++;
         r->result->cuts_by[class]++;
-        judge_named(r, step);
+        judge_named(r, step, place);
         return;
     }
     if (t->only ? step != t->only_step
@@ -206,7 +225,9 @@ static void at_place(struct run *r, uint64_t step, enum sim_class class,
         stop(r);
         return;
     }
-    if (t->strategy == SIM_STRATEGY_RANDOM)
+    if (t->near != NULL)
+        judge_words(r, step, t->near, place);
+    if (t->strategy == SIM_STRATEGY_RANDOM && !r->world.stop)
         judge_subset(r, step, 2 + sim_rng_mix(draw, 1) % 62, place);
     for (uint64_t s = 0; s < count && t->strategy != SIM_STRATEGY_RANDOM && !r->world.stop; s++)
         judge_subset(r, step, s, place);
@@ -411,12 +432,17 @@ static void run_ops(struct run *r)
 
 static void at_end(struct run *r)
 {
-    const struct sim_work_cut *c = &r->work->cut;
+    static const struct sim_work_cut end = {.where = SIM_WORK_AT_END};
+    const struct sim_work_cut *near = r->t->near;
 
-    if (r->world.stop || c->where != SIM_WORK_AT_END)
+    if (r->world.stop)
+        return;
+    if (near != NULL && near->where == SIM_WORK_AT_END)
+        judge_words(r, r->result->steps, near, &end);
+    if (r->work->cut.where != SIM_WORK_AT_END)
         return;
     r->result->cuts++;
-    judge_named(r, r->result->steps);
+    judge_named(r, r->result->steps, &end);
 }
 
 static void run_world(struct run *r)

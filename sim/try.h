@@ -33,8 +33,15 @@ struct sim_try {
     bool stop_at_first;
     bool only; /* one state */
     uint64_t only_step, only_subset;
-    const struct sim_work_cut *near; /* only steps of the same name as this, unless NULL */
-    uint64_t states_max;             /* ends the run; 0: no limit */
+    /*
+     * Only steps of the same name as this, unless NULL; what survives and happens there is tried
+     * before the draws.
+     */
+    const struct sim_work_cut *near;
+    const struct sim_verdict *like;   /* other failures do not count, unless NULL */
+    struct sim_survive_name *pending; /* takes what is pending at the workload's own cut */
+    size_t pending_cap;
+    uint64_t states_max; /* ends the run; 0: no limit */
 };
 
 struct sim_tried {
@@ -48,8 +55,9 @@ struct sim_tried {
     uint64_t step, subset;
     struct sim_work_cut cut; /* by name */
     struct sim_verdict verdict;
-    bool reached;  /* the workload's own cut, or the only state */
-    uint64_t hash; /* of everything that the run did: same on every machine */
+    size_t pendings; /* names that are in `pending`, or would be with more room */
+    bool reached;    /* the workload's own cut, or the only state */
+    uint64_t hash;   /* of everything that the run did: same on every machine */
 };
 
 void sim_try_run(const struct sim_workload *w, const struct sim_try *t, struct sim_tried *result);

@@ -107,6 +107,12 @@ bool sim_workload_valid(const struct sim_workload *w, char *why, size_t why_byte
 int sim_workload_parse(struct sim_workload *w, const char *name, const char *text, size_t len_bytes,
                        char *why, size_t why_bytes) CBD_MUST_CHECK;
 
+/* One line of the machine into w->config. False: not understood; nothing is validated. */
+bool sim_workload_setting(struct sim_workload *w, const char *line);
+
+/* Decimal digits, with `size` perhaps K, M, G or T behind them. */
+bool sim_work_number(const char *text, bool size, uint64_t *value);
+
 /* The text form. */
 void sim_workload_print(const struct sim_workload *w, FILE *out);
 

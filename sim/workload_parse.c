@@ -95,8 +95,7 @@ static bool done(struct parser *p)
     return peek(p) == NULL || bad(p, "got '%.40s', limit the end of the line", peek(p));
 }
 
-/* Decimal digits, and with `size` perhaps K, M, G or T behind them. */
-static bool to_number(const char *text, bool size, uint64_t *value)
+bool sim_work_number(const char *text, bool size, uint64_t *value)
 {
     static const char suffixes[] = "KMGT";
     const char *suffix;
@@ -130,7 +129,7 @@ static bool number(struct parser *p, const char *what, bool size, uint64_t min, 
 {
     const char *text = peek(p);
 
-    if (text == NULL || !to_number(text, size, value) || *value < min || *value > max)
+    if (text == NULL || !sim_work_number(text, size, value) || *value < min || *value > max)
         return bad(p, "%s: got '%.40s', limit %llu to %llu%s", what, text == NULL ? "" : text,
                    (unsigned long long)min, (unsigned long long)max,
                    size ? ", with K, M, G or T" : "");
@@ -273,7 +272,7 @@ static bool name_word(struct parser *p, char *word, struct sim_survive_name *nam
         ok = end != NULL && end[1] == '\0';
         if (ok) {
             *bracket = *end = '\0';
-            ok = to_number(bracket + 1, false, &n) && n < SIM_SURVIVE_ALL_OF;
+            ok = sim_work_number(bracket + 1, false, &n) && n < SIM_SURVIVE_ALL_OF;
             *bracket = '[';
             if (ok)
                 *bracket = '\0';
@@ -354,7 +353,7 @@ static bool before_words(struct parser *p, struct sim_work_cut *c)
                    name);
     p->line.at++;
     c->nth = 1;
-    if (peek(p) != NULL && to_number(peek(p), false, &v) &&
+    if (peek(p) != NULL && sim_work_number(peek(p), false, &v) &&
         !number32(p, "crash before: the how many-th", 1, UINT32_MAX, &c->nth))
         return false;
     if (!take(p, "of"))
@@ -487,7 +486,7 @@ static bool client_word(struct parser *p, uint32_t *client)
     if (colon == NULL)
         return true;
     *colon = '\0';
-    if (colon[1] != '\0' || !to_number(word, false, &v) || v < 1 || v > SIM_CLIENTS_MAX) {
+    if (colon[1] != '\0' || !sim_work_number(word, false, &v) || v < 1 || v > SIM_CLIENTS_MAX) {
         *colon = ':';
         return bad(p, "client: got '%.40s', limit 1 to %u and a colon", word, SIM_CLIENTS_MAX);
     }
@@ -557,4 +556,29 @@ int sim_workload_parse(struct sim_workload *w, const char *name, const char *tex
     }
     free(p);
     return ok ? 0 : CBD_E_INVALID;
+}
+
+bool sim_workload_setting(struct sim_workload *w, const char *line)
+{
+    struct parser *p = sim_zalloc(1, sizeof(*p));
+    char why[256];
+    bool ok;
+
+    p->w = w;
+    p->name = "";
+    p->why = why;
+    p->why_bytes = sizeof(why);
+    ok = split(p, line, strlen(line)) && peek(p) != NULL;
+    if (ok && take(p, "disks")) {
+        ok = disks_line(p);
+    } else if (ok) {
+        bool known = false;
+
+        for (size_t n = 0; sim_work_fields[n].name != NULL && !known; n++) {
+            known = take(p, sim_work_fields[n].name);
+            ok = known && machine_line(p, n);
+        }
+    }
+    free(p);
+    return ok;
 }

@@ -29,9 +29,9 @@ table=$(sed -n '/^| group | minutes/,/^$/p' CONTRIBUTING.md | awk -F' *[|] *' \
     '$3 ~ /^[0-9]+$/ { print $2, $3 }')
 diff <(echo "$budgets") <(echo "$table") || bad "budgets: < scripts/budget.txt, > CONTRIBUTING.md"
 
-# Options that the documents give to a tool are in that tool's sources.
+# Options that the documents give to a tool are in its sources, or in those of the simulator.
 while read -r tool option; do
-    grep -rqF "\"$option\"" "tools/$tool" || bad "$tool has no --$option"
+    grep -rqF "\"$option\"" "tools/$tool" sim || bad "$tool has no --$option"
 done < <(sed -e ':a' -e '/\\$/N; s/\\\n//; ta' "${documents[@]}" |
     grep -oE 'cbd-(check|ctl|dump|format|sim) [^`|]*' | awk '{
         for (i = 2; i <= NF; i++)

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "case.h"
+#include "explore_tool.h"
 #include "sim_base.h"
 #include "sim_tool.h"
 #include "tool_exit.h"
@@ -127,6 +129,44 @@ static int rerun(struct cbd_sim_replay *r)
     return exit_code;
 }
 
+/* An ID of explore. */
+static int rerun_unit(const char *id)
+{
+    struct sim_tried *tried = sim_zalloc(1, sizeof(*tried));
+    int exit_code = CBD_EXIT_USAGE;
+    struct cbd_explore_case c;
+    struct cbd_explore e;
+    struct sim_workload w;
+    char why[512];
+
+    cbd_explore_init(&e);
+    sim_workload_init(&w);
+    if (!cbd_explore_parse(id, &e, &c, why, sizeof(why))) {
+        (void)cbd_tool_usage_error(&usage, "%s", why);
+    } else {
+        SIM_REQUIRE(sim_scenario_make(&e.scenario, c.unit, &w));
+        e.x.t.only = !c.whole;
+        e.x.t.only_step = c.step;
+        e.x.t.only_subset = c.subset;
+        sim_workload_print(&w, stdout);
+        fflush(stdout);
+        sim_try_run(&w, &e.x.t, tried);
+        exit_code = tried->failures != 0 ? CBD_EXIT_LEFT : CBD_EXIT_CLEAN;
+        if (tried->failures != 0) {
+            cbd_sim_case_show(&w, tried);
+        } else if (!c.whole && !tried->reached) {
+            cbd_tool_error_limit(NULL, "ID: step", c.step, tried->steps);
+            exit_code = CBD_EXIT_OPERATIONAL;
+        } else {
+            printf("as promised\n");
+        }
+    }
+    sim_workload_free(&w);
+    cbd_explore_free(&e);
+    free(tried);
+    return exit_code;
+}
+
 int cbd_sim_cmd_rerun(int argc, char **argv)
 {
     struct cbd_tool_parser parser;
@@ -141,6 +181,8 @@ int cbd_sim_cmd_rerun(int argc, char **argv)
         trace = parser.argument;
     if (next == CBD_TOOL_EXIT)
         return parser.exit_code;
+    if (cbd_explore_is_id(parser.operands[0]))
+        return rerun_unit(parser.operands[0]);
     id = strdup(parser.operands[0]);
     SIM_REQUIRE(id != NULL);
     if (cbd_sim_id_parse(id, &r, why, sizeof(why)) != 0) {

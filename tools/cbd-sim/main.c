@@ -10,20 +10,29 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } commands[] = {
-    {"replay", cbd_sim_cmd_replay}, {"rerun", cbd_sim_cmd_rerun}, {"run", cbd_sim_cmd_run},
-    {"drops", cbd_sim_drops},       {"hits", cbd_sim_hits},       {"litmus", cbd_sim_cmd_litmus},
+    {"replay", cbd_sim_cmd_replay},
+    {"rerun", cbd_sim_cmd_rerun},
+    {"run", cbd_sim_cmd_run},
+    {"explore", cbd_sim_cmd_explore},
+    {"minimize", cbd_sim_cmd_minimize},
+    {"drops", cbd_sim_drops},
+    {"hits", cbd_sim_hits},
+    {"litmus", cbd_sim_cmd_litmus},
     {"canaries", cbd_sim_canaries},
 };
 
 static const struct cbd_tool_usage usage = {
     .program = "cbd-sim",
     .synopsis = "replay --trace FILE [OPTIONS]\nrerun [OPTIONS] ID\nrun [OPTIONS] FILE\n"
-                "drops [OPTIONS]\nhits [OPTIONS]\nlitmus [NAME]\ncanaries [OPTIONS]",
+                "explore [OPTIONS]\nminimize [OPTIONS] FILE|ID\ndrops [OPTIONS]\n"
+                "hits [OPTIONS]\nlitmus [NAME]\ncanaries [OPTIONS]",
     .summary = "Runs the cache in a simulator: every store, flush, fence and disk completion has\n"
                "a number, and the power can fail at any of them.\n"
                "  replay  a trace, with power cuts; recovery is checked after each\n"
                "  rerun   one failure again, from the ID that was printed for it\n"
                "  run     a workload that is written down in a file\n"
+               "  explore made-up workloads, with power cuts before every step\n"
+               "  minimize  the smallest workload that fails like this one\n"
                "  drops   leave out each persist call of the cache in turn: which are needed?\n"
                "  hits    how many reads the cache answers, with each replacement policy\n"
                "  litmus  what a power cut may leave of small programs, under each model\n"

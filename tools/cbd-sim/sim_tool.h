@@ -78,6 +78,8 @@ void cbd_sim_certificate_json(json_t *doc, const struct cbd_sim_replay *r,
 /* Subcommands: an exit code. */
 int cbd_sim_cmd_replay(int argc, char **argv);
 int cbd_sim_cmd_rerun(int argc, char **argv);
+int cbd_sim_cmd_explore(int argc, char **argv);
+int cbd_sim_cmd_minimize(int argc, char **argv);
 int cbd_sim_cmd_run(int argc, char **argv);
 int cbd_sim_drops(int argc, char **argv);
 int cbd_sim_hits(int argc, char **argv);

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What can be left out or made smaller, tried again and again until nothing can. */
+#include "minimize.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#include "minimize_impl.h"
+#include "sim_base.h"
+
+static void begin(struct minimizer *z)
+{
+    sim_workload_copy(&z->next, &z->w);
+}
+
+/* ---- operations ---- */
+
+static void drop_ops(struct sim_workload *w, size_t from, size_t count)
+{
+    memmove(&w->ops[from], &w->ops[from + count], (w->count - from - count) * sizeof(w->ops[0]));
+    w->count -= count;
+}
+
+/* Drops runs of operations, from the back: what comes later depends on what was before. */
+static bool fewer_ops(struct minimizer *z)
+{
+    bool any = false;
+
+    for (size_t chunk = (z->w.count + 1) / 2; chunk != 0; chunk /= 2) {
+        for (size_t end = z->w.count; end > 0;) {
+            size_t from = end > chunk ? end - chunk : 0;
+
+            begin(z);
+            drop_ops(&z->next, from, end - from);
+            any = minimize_accept(z, false) || any;
+            end = from;
+        }
+    }
+    return any;
+}
+
+/* Detach and attach go together. */
+static bool fewer_pairs(struct minimizer *z)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < z->w.count; i++) {
+        for (size_t k = i + 1; k < z->w.count; k++) {
+            if (z->w.count > 12)
+                return any;
+            begin(z);
+            drop_ops(&z->next, k, 1);
+            drop_ops(&z->next, i, 1);
+            if (!minimize_accept(z, false))
+                continue;
+            any = true;
+            k = i;
+        }
+    }
+    return any;
+}
+
+static bool change_op(struct minimizer *z, size_t i, const struct sim_work_op *op)
+{
+    begin(z);
+    z->next.ops[i] = *op;
+    if (sim_workload_equal(&z->next, &z->w))
+        return false;
+    return minimize_accept(z, false);
+}
+
+/* Smaller numbers in one operation. */
+static bool smaller_range(struct minimizer *z, size_t i)
+{
+    static const uint64_t lens[] = {512, 4096, 8192, 16384, 65536};
+    uint64_t block = z->w.config.logical_block_bytes;
+    struct sim_work_op op = z->w.ops[i];
+    bool any = false;
+
+    for (size_t k = 0; k < sizeof(lens) / sizeof(lens[0]); k++) {
+        op = z->w.ops[i];
+        if (lens[k] >= op.len_bytes || lens[k] % block != 0)
+            continue;
+        op.len_bytes = lens[k];
+        if (change_op(z, i, &op)) {
+            any = true;
+            break;
+        }
+    }
+    op = z->w.ops[i];
+    op.off_bytes = 0;
+    if (change_op(z, i, &op))
+        return true;
+    op.off_bytes = z->w.ops[i].off_bytes / 4096 * 4096;
+    return change_op(z, i, &op) || any;
+}
+
+static bool simpler_op(struct minimizer *z, size_t i)
+{
+    struct sim_work_op op = z->w.ops[i];
+    bool any = false;
+
+    if (op.kind <= SIM_WORK_DISCARD)
+        any = smaller_range(z, i);
+    op = z->w.ops[i];
+    op.fua = false;
+    any = change_op(z, i, &op) || any;
+    op = z->w.ops[i];
+    op.client = 0;
+    any = change_op(z, i, &op) || any;
+    op = z->w.ops[i];
+    if (op.kind == SIM_WORK_ZERO || op.kind == SIM_WORK_DISCARD || op.kind == SIM_WORK_READ) {
+        op.kind = SIM_WORK_WRITE;
+        any = change_op(z, i, &op) || any;
+    }
+    op = z->w.ops[i];
+    if (op.kind == SIM_WORK_RESTART) {
+        memset(&op.crash, 0, sizeof(op.crash));
+        any = change_op(z, i, &op) || any;
+        op = z->w.ops[i];
+        op.crash = (struct sim_crash){.kind = SIM_CRASH_ALL};
+        if (z->w.ops[i].crash.kind != SIM_CRASH_NONE)
+            any = change_op(z, i, &op) || any;
+        op = z->w.ops[i];
+        op.steps = 0;
+        any = change_op(z, i, &op) || any;
+    }
+    return any;
+}
+
+static bool simpler_ops(struct minimizer *z)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < z->w.count; i++)
+        any = simpler_op(z, i) || any;
+    return any;
+}
+
+/* ---- machine ---- */
+
+/* All of the machine's own settings as usual at once; what makes the bug stays. */
+static bool usual_machine(struct minimizer *z)
+{
+    struct sim_workload usual;
+
+    sim_workload_init(&usual);
+    begin(z);
+    usual.config.drop_step = z->w.config.drop_step;
+    usual.config.canary = z->w.config.canary;
+    z->next.config = usual.config;
+    for (size_t i = 0; i < z->next.count; i++) {
+        z->next.ops[i].client = 0;
+        z->next.ops[i].disk = 0;
+    }
+    return !sim_workload_equal(&z->next, &z->w) && minimize_accept(z, false);
+}
+
+static bool one_disk(struct minimizer *z)
+{
+    if (z->w.config.backends == 1)
+        return false;
+    for (uint32_t keep = 0; keep < z->w.config.backends; keep++) {
+        begin(z);
+        z->next.config.backends = 1;
+        z->next.config.disk_bytes[0] = z->w.config.disk_bytes[keep];
+        for (size_t i = z->next.count; i-- > 0;) {
+            struct sim_work_op *op = &z->next.ops[i];
+            bool machine = op->kind == SIM_WORK_WAIT || op->kind == SIM_WORK_RESTART;
+
+            if (op->disk != keep && !machine)
+                drop_ops(&z->next, i, 1);
+            else
+                op->disk = 0;
+        }
+        if (minimize_accept(z, false))
+            return true;
+    }
+    begin(z);
+    z->next.config.backends = 1;
+    for (size_t i = 0; i < z->next.count; i++)
+        z->next.ops[i].disk = 0;
+    return minimize_accept(z, false);
+}
+
+static bool usual_disks(struct minimizer *z)
+{
+    struct sim_workload usual;
+    bool same = true;
+
+    sim_workload_init(&usual);
+    begin(z);
+    for (uint32_t n = 0; n < z->w.config.backends; n++) {
+        same = same && z->next.config.disk_bytes[n] == usual.config.disk_bytes[n];
+        z->next.config.disk_bytes[n] = usual.config.disk_bytes[n];
+    }
+    return !same && minimize_accept(z, false);
+}
+
+static bool usual_settings(struct minimizer *z)
+{
+    struct sim_workload usual;
+    bool any = usual_disks(z);
+
+    sim_workload_init(&usual);
+    for (const struct sim_work_field *f = sim_work_fields; f->name != NULL; f++) {
+        uint64_t value = sim_work_field_get(f, &usual.config);
+
+        if (sim_work_field_get(f, &z->w.config) == value || strcmp(f->name, "canary") == 0 ||
+            strcmp(f->name, "drop") == 0)
+            continue;
+        begin(z);
+        sim_work_field_set(f, &z->next.config, value);
+        any = minimize_accept(z, false) || any;
+    }
+    return any;
+}
+
+/* Two clients are as good as many. */
+static bool fewer_clients(struct minimizer *z)
+{
+    if (z->w.config.schedule == SIM_SCHEDULE_SERIAL || z->w.config.clients <= 2)
+        return false;
+    begin(z);
+    z->next.config.clients = 2;
+    for (size_t i = 0; i < z->next.count; i++)
+        if (z->next.ops[i].client > 2)
+            z->next.ops[i].client = 0;
+    return minimize_accept(z, false);
+}
+
+static void make_small(struct minimizer *z)
+{
+    bool again = true;
+
+    (void)fewer_ops(z);
+    (void)usual_machine(z);
+    while (again && !z->result->exhausted) {
+        again = one_disk(z);
+        again = fewer_ops(z) || again;
+        again = usual_settings(z) || again;
+        again = fewer_clients(z) || again;
+        again = simpler_ops(z) || again;
+        again = fewer_pairs(z) || again;
+        again = minimize_crash(z) || again;
+    }
+}
+
+void sim_minimize_run(struct sim_workload *w, const struct sim_minimize *m,
+                      struct sim_minimized *result)
+{
+    struct minimizer z = {.m = m, .result = result};
+
+    memset(result, 0, sizeof(*result));
+    z.shared =
+        mmap(NULL, sizeof(*z.shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    SIM_REQUIRE(z.shared != MAP_FAILED);
+    sim_workload_init(&z.w);
+    sim_workload_init(&z.next);
+    sim_workload_copy(&z.next, w);
+    result->lines_before = sim_workload_lines(w);
+    if (minimize_find(&z)) {
+        result->failed = true;
+        result->died = z.signal != 0;
+        make_small(&z);
+        result->verdict = z.like;
+        sim_workload_copy(w, &z.w);
+    }
+    result->lines = sim_workload_lines(w);
+    sim_workload_free(&z.w);
+    sim_workload_free(&z.next);
+    munmap(z.shared, sizeof(*z.shared));
+}
