@@ -67,7 +67,13 @@ void sim_explore_one(const struct sim_explore *x, uint64_t unit, struct sim_expl
     e->cuts = r->cuts;
     memcpy(e->cuts_by, r->cuts_by, sizeof(e->cuts_by));
     e->judged = r->judged;
-    e->hash = sim_rng_mix(sim_rng_mix(r->hash, r->judged.states), r->judged.sectors);
+    e->executed = r->judged.states + r->lazy.executed;
+    e->merged = r->judged.merged + r->lazy.merged;
+    e->represented = x->t.strategy == SIM_STRATEGY_EXHAUSTIVE
+                         ? r->lazy.represented
+                         : sim_lazy_count_of(e->executed + e->merged);
+    memcpy(e->trail, r->trail, sizeof(e->trail));
+    e->hash = sim_rng_mix(sim_rng_mix(r->hash, e->executed), r->judged.sectors ^ r->lazy.hash);
     e->failures = r->failures;
     e->step = r->step;
     e->subset = r->subset;

@@ -22,9 +22,12 @@ struct sim_explored {
     uint64_t cuts;
     uint64_t cuts_by[SIM_CLASS_COUNT];
     struct sim_judged judged;
+    uint64_t executed, merged; /* states, by any strategy */
+    struct sim_lazy_count represented;
     uint64_t hash; /* of the run and of all that was judged */
     /* The first failure. */
     uint64_t failures, step, subset;
+    char trail[SIM_LAZY_TRAIL_BYTES]; /* exhaustive; else empty */
     char text[400];
 };
 

@@ -82,8 +82,15 @@ static void adopt(struct minimizer *z)
 bool minimize_find(struct minimizer *z)
 {
     struct sim_try t = settings(z);
+    struct sim_work_cut near = z->next.cut;
 
     z->signal = run_child(z, &t, 1);
+    if (z->signal == 0 && z->shared->tried.failures == 0 && near.where != SIM_WORK_NOWHERE) {
+        /* Its own cut does not show it; what was seen there once may have no words. */
+        memset(&z->next.cut, 0, sizeof(z->next.cut));
+        t.near = &near;
+        z->signal = run_child(z, &t, 1);
+    }
     if (z->signal == 0 && z->shared->tried.failures == 0)
         return false;
     z->like = z->shared->tried.verdict;

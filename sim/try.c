@@ -16,6 +16,7 @@ struct run {
     struct sim_tried *result;
     struct sim_world world;
     struct sim_judge judge;
+    struct sim_lazy *lazy; /* NULL unless exhaustive */
     struct sim_seen seen;
     uint32_t *request_op; /* the number of the operation, for each request */
     size_t at;            /* operations that the feed has given out */
@@ -161,6 +162,33 @@ static void judge_named(struct run *r, uint64_t step, const struct sim_work_cut 
     stop(r);
 }
 
+/* All states of the cut before this step; or the one that is run again. */
+static void judge_lazy(struct run *r, uint64_t step, const struct sim_work_cut *place)
+{
+    uint32_t thread = r->world.pmem->thread;
+    uint64_t failures = r->result->failures;
+    char trail[SIM_LAZY_TRAIL_BYTES] = "";
+    struct sim_verdict verdict;
+    bool ok;
+
+    if (r->t->only_trail != NULL) {
+        snprintf(trail, sizeof(trail), "%s", r->t->only_trail);
+        ok = sim_lazy_rerun(r->lazy, trail, &verdict);
+    } else {
+        ok = sim_lazy_cut(r->lazy, &r->result->lazy, &verdict, trail);
+    }
+    r->world.pmem->thread = thread;
+    if (r->t->states_max != 0 && r->result->lazy.executed >= r->t->states_max)
+        stop(r);
+    if (ok)
+        return;
+    keep_first(r, step, 0, place, &verdict);
+    if (failures == 0 && r->result->failures != 0)
+        memcpy(r->result->trail, trail, sizeof(trail));
+    if (r->t->stop_at_first && r->result->failures != 0)
+        stop(r);
+}
+
 static bool same_name(const struct sim_work_cut *a, const struct sim_work_cut *b)
 {
     return a->where == b->where && (a->where != SIM_WORK_AT_STORE || a->store == b->store) &&
@@ -187,6 +215,8 @@ static uint64_t subsets(const struct run *r)
         return 1;
     case SIM_STRATEGY_PARTIAL:
         return r->t->subsets;
+    case SIM_STRATEGY_EXHAUSTIVE:
+        return 1;
     case SIM_STRATEGY_NONE:
     default:
         return 0;
@@ -221,8 +251,15 @@ static void at_place(struct run *r, uint64_t step, enum sim_class class,
     r->result->cuts_by[class]++;
     if (t->only) {
         r->result->reached = true;
-        judge_subset(r, step, t->only_subset, place);
+        if (r->lazy != NULL)
+            judge_lazy(r, step, place);
+        else
+            judge_subset(r, step, t->only_subset, place);
         stop(r);
+        return;
+    }
+    if (r->lazy != NULL) {
+        judge_lazy(r, step, place);
         return;
     }
     if (t->near != NULL)
@@ -456,7 +493,9 @@ static void run_world(struct run *r)
         return;
     }
     sim_judge_init(&r->judge, w);
-    if (r->t->merge) {
+    if (r->t->strategy == SIM_STRATEGY_EXHAUSTIVE && r->work->cut.where == SIM_WORK_NOWHERE)
+        r->lazy = sim_lazy_create(w, &r->t->lazy);
+    else if (r->t->merge) {
         r->judge.seen = &r->seen;
         w->pmem->hashed = true;
     }
@@ -469,6 +508,8 @@ static void run_world(struct run *r)
     if (!w->stop && !sim_world_finish(w) && !w->stop)
         (void)run_failed(r, w->error, w->error_where != NULL ? w->error_where : "final compare");
     r->result->judged = r->judge.counts;
+    if (r->lazy != NULL)
+        sim_lazy_destroy(r->lazy);
     sim_judge_destroy(&r->judge);
     sim_world_destroy(w);
     sim_seen_free(&r->seen);
@@ -504,7 +545,8 @@ bool sim_try_alike(const struct sim_verdict *a, const struct sim_verdict *b)
            a->problem == b->problem && (a->stuck[0] == '\0') == (b->stuck[0] == '\0');
 }
 
-static const char *const strategies[SIM_STRATEGY_COUNT] = {"none", "each", "random", "partial"};
+static const char *const strategies[SIM_STRATEGY_COUNT] = {"none", "each", "random", "partial",
+                                                           "exhaustive"};
 
 const char *sim_strategy_name(enum sim_strategy strategy)
 {

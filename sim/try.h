@@ -8,6 +8,7 @@
  *   random      one draw
  *   partial     `subsets` states, as in a replay: parts survive, and what docs/simulator.md lists
  *               happens besides
+ *   exhaustive  everything that the cut can leave: lazy.h
  *
  * Deterministic: a function of the workload and the settings.
  */
@@ -22,6 +23,7 @@ enum sim_strategy {
     SIM_STRATEGY_EACH,
     SIM_STRATEGY_RANDOM,
     SIM_STRATEGY_PARTIAL,
+    SIM_STRATEGY_EXHAUSTIVE,
     SIM_STRATEGY_COUNT,
 };
 
@@ -33,6 +35,8 @@ struct sim_try {
     bool stop_at_first;
     bool only; /* one state */
     uint64_t only_step, only_subset;
+    const char *only_trail;       /* EXHAUSTIVE: instead of only_subset */
+    struct sim_lazy_options lazy; /* EXHAUSTIVE */
     /*
      * Only steps of the same name as this, unless NULL; what survives and happens there is tried
      * before the draws.
@@ -50,10 +54,12 @@ struct sim_tried {
     uint64_t cuts;
     uint64_t cuts_by[SIM_CLASS_COUNT];
     struct sim_judged judged;
+    struct sim_lazy_counts lazy; /* EXHAUSTIVE */
     uint64_t failures;
     /* The first failure. step UINT64_MAX: the run itself. */
     uint64_t step, subset;
-    struct sim_work_cut cut; /* by name */
+    struct sim_work_cut cut; /* by name; EXHAUSTIVE: only its place, and the state is a trail */
+    char trail[SIM_LAZY_TRAIL_BYTES];
     struct sim_verdict verdict;
     size_t pendings; /* names that are in `pending`, or would be with more room */
     bool reached;    /* the workload's own cut, or the only state */

@@ -38,8 +38,9 @@ static const struct cbd_tool_option own[] = {
     {OPT_STATE, "state", "FILE", "what is done; goes on there when called again, may be killed"},
     {OPT_JSON, "json", NULL, "one line of JSON for each unit, and a last one for all"},
     {OPT_STOP, "stop-at-first", NULL, "end behind the first unit that fails"},
-    {OPT_NAMED, "strategy", "NAME", "none, each, random or partial (partial)"},
+    {OPT_NAMED, "strategy", "NAME", "none, each, random, partial or exhaustive (partial)"},
     {OPT_NAMED, "subsets", "N", "partial: crash states of each cut (16)"},
+    {OPT_NAMED, "crash-depth", "N", "exhaustive: power cuts in a row (1)"},
     {OPT_NAMED, "cut-every", "N", "cut before one step in N (1)"},
     {OPT_NAMED, "generator", "NAME", "random, sequential, zipf or all (random)"},
     {OPT_VARY, "vary", NULL, "each unit has another machine"},
@@ -142,8 +143,8 @@ static void put_unit(const struct explorer *p, const struct sim_explored *u)
     cbd_tool_json_u64(o, "unit", u->unit);
     cbd_tool_json_u64(o, "steps", u->steps);
     cbd_tool_json_u64(o, "cuts", u->cuts);
-    cbd_tool_json_u64(o, "executed", u->judged.states);
-    cbd_tool_json_u64(o, "merged", u->judged.merged);
+    cbd_tool_json_u64(o, "executed", u->executed);
+    cbd_tool_json_u64(o, "merged", u->merged);
     put_hash(o, u->hash);
     if (u->failures != 0) {
         cbd_explore_id(&p->e, u, id);
@@ -206,7 +207,7 @@ static void put_summary(const struct explorer *p)
     const struct cbd_explore *e = &p->e;
     const struct cbd_explore_totals *t = &e->totals;
     json_t *o = cbd_tool_json_document("cbd-sim-explore", 1), *by, *list;
-    char *settings = settings_text(e);
+    char *settings = settings_text(e), count[64];
 
     cbd_tool_json_text(o, "settings", settings);
     cbd_tool_json_text(o, "model", sim_model_name(e->scenario.config.model));
@@ -226,7 +227,7 @@ static void put_summary(const struct explorer *p)
         cbd_tool_json_u64(by, sim_class_name((enum sim_class)c), t->cuts_by[c]);
     cbd_tool_json_u64(o, "executed", t->executed);
     cbd_tool_json_u64(o, "merged", t->merged);
-    cbd_tool_json_u64(o, "represented", t->executed + t->merged);
+    cbd_tool_json_text(o, "represented", sim_lazy_count_text(t->represented, count, sizeof(count)));
     cbd_tool_json_u64(o, "cut_again_in_recovery", t->nested);
     cbd_tool_json_u64(o, "recovered_twice", t->twice);
     cbd_tool_json_u64(o, "killed", t->killed);
@@ -248,7 +249,7 @@ static void print_summary(const struct explorer *p)
 {
     const struct cbd_explore_totals *t = &p->e.totals;
     char percent[CBD_TOOL_SIZE_TEXT_BYTES];
-    char *settings = settings_text(&p->e);
+    char *settings = settings_text(&p->e), count[64];
 
     printf("%s\n", settings);
     printf("  units       %15" PRIu64 "\n  steps       %15" PRIu64 "\n  cuts        %15" PRIu64
@@ -259,8 +260,8 @@ static void print_summary(const struct explorer *p)
                cbd_tool_percent(t->cuts_by[c], t->cuts, percent));
     printf("  states\n    executed    %13" PRIu64 "  different ones: recovered, checked, compared\n"
            "    merged      %13" PRIu64 "  the same as one of them\n"
-           "    represented %13" PRIu64 "\n",
-           t->executed, t->merged, t->executed + t->merged);
+           "    represented %13s\n",
+           t->executed, t->merged, sim_lazy_count_text(t->represented, count, sizeof(count)));
     printf("  hash         %016" PRIx64 "\n  violations  %15" PRIu64 "\n", t->hash, t->failed);
     free(settings);
 }

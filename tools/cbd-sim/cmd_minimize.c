@@ -63,6 +63,7 @@ static bool read_id(const char *id, struct sim_workload *w)
             e.x.t.only = true;
             e.x.t.only_step = c.step;
             e.x.t.only_subset = c.subset;
+            e.x.t.only_trail = c.trail[0] != '\0' ? c.trail : NULL;
             sim_try_run(w, &e.x.t, tried);
             w->cut = tried->cut;
         }

@@ -148,6 +148,7 @@ static int rerun_unit(const char *id)
         e.x.t.only = !c.whole;
         e.x.t.only_step = c.step;
         e.x.t.only_subset = c.subset;
+        e.x.t.only_trail = c.trail[0] != '\0' ? c.trail : NULL;
         sim_workload_print(&w, stdout);
         fflush(stdout);
         sim_try_run(&w, &e.x.t, tried);

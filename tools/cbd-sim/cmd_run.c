@@ -19,7 +19,7 @@ enum {
 
 static const struct cbd_tool_option options[] = {
     {OPT_STRATEGY, "strategy", "NAME",
-     "none, each, random or partial: which crash states are judged\n"
+     "none, each, random, partial or exhaustive: which crash states are judged\n"
      "when the file names none (partial)"},
     {OPT_SUBSETS, "subsets", "N", "partial: crash states of each cut (16)"},
     {OPT_PRINT, "print", NULL, "print the workload as it was understood, and stop"},
@@ -53,7 +53,8 @@ static int show(const char *path, const struct sim_workload *w, const struct sim
     }
     printf("as promised: %llu steps, %llu cuts, %llu states executed, %llu merged\n",
            (unsigned long long)r->steps, (unsigned long long)r->cuts,
-           (unsigned long long)r->judged.states, (unsigned long long)r->judged.merged);
+           (unsigned long long)(r->judged.states + r->lazy.executed),
+           (unsigned long long)(r->judged.merged + r->lazy.merged));
     return CBD_EXIT_CLEAN;
 }
 
@@ -100,7 +101,7 @@ int cbd_sim_cmd_run(int argc, char **argv)
             t.subsets = (uint32_t)number;
         } else if (!sim_strategy_parse(parser.argument, &t.strategy)) {
             return cbd_tool_usage_error(
-                &usage, "--strategy: got '%.40s', limit none, each, random or partial",
+                &usage, "--strategy: got '%.40s', limit none, each, random, partial or exhaustive",
                 parser.argument);
         }
     }

@@ -21,6 +21,7 @@ void cbd_explore_init(struct cbd_explore *e)
         .cut_every = 1,
         .merge = true,
         .stop_at_first = true,
+        .lazy = {.depth = 1},
     };
     e->x.shards = 1;
     e->x.units = UINT64_MAX;
@@ -42,6 +43,8 @@ void cbd_explore_settings(const struct cbd_explore *e, FILE *out)
         fprintf(out, ":strategy=%s", sim_strategy_name(t->strategy));
     if (t->subsets != 16)
         fprintf(out, ":subsets=%u", t->subsets);
+    if (t->lazy.depth != 1)
+        fprintf(out, ":crash-depth=%u", t->lazy.depth);
     if (t->cut_every != 1)
         fprintf(out, ":cut-every=%u", t->cut_every);
 }
@@ -55,7 +58,9 @@ void cbd_explore_id(const struct cbd_explore *e, const struct sim_explored *u,
     fputs(PREFIX, out);
     cbd_explore_settings(e, out);
     fprintf(out, ":unit=%" PRIu64, u->unit);
-    if (u->step != UINT64_MAX)
+    if (u->step != UINT64_MAX && u->trail[0] != '\0')
+        fprintf(out, ":step=%" PRIu64 ":trail=%s", u->step, u->trail);
+    else if (u->step != UINT64_MAX)
         fprintf(out, ":step=%" PRIu64 ":subset=%" PRIu64, u->step, u->subset);
     fclose(out);
     id[CBD_EXPLORE_ID_BYTES - 1] = '\0';
@@ -84,6 +89,8 @@ bool cbd_explore_set(struct cbd_explore *e, const char *name, const char *value)
         return small_number(value, &e->x.t.subsets);
     if (strcmp(name, "cut-every") == 0)
         return small_number(value, &e->x.t.cut_every);
+    if (strcmp(name, "crash-depth") == 0)
+        return small_number(value, &e->x.t.lazy.depth) && e->x.t.lazy.depth <= SIM_LAZY_DEPTH_MAX;
     return sim_scenario_set(&e->scenario, name, value);
 }
 
@@ -94,6 +101,8 @@ static bool set_case(struct cbd_explore *e, struct cbd_explore_case *c, const ch
         return sim_work_number(value, false, &c->unit);
     if (strcmp(name, "subset") == 0)
         return sim_work_number(value, false, &c->subset);
+    if (strcmp(name, "trail") == 0)
+        return snprintf(c->trail, sizeof(c->trail), "%s", value) < (int)sizeof(c->trail);
     if (strcmp(name, "step") == 0) {
         c->whole = false;
         return sim_work_number(value, false, &c->step);
@@ -139,8 +148,9 @@ void cbd_explore_add(struct cbd_explore *e, const struct sim_explored *u)
     t->cuts += u->cuts;
     for (int c = 0; c < SIM_CLASS_COUNT; c++)
         t->cuts_by[c] += u->cuts_by[c];
-    t->executed += u->judged.states;
-    t->merged += u->judged.merged;
+    t->executed += u->executed;
+    t->merged += u->merged;
+    t->represented = sim_lazy_count_add(t->represented, u->represented);
     t->nested += u->judged.nested;
     t->twice += u->judged.twice;
     t->killed += u->judged.killed;

@@ -18,6 +18,7 @@ struct cbd_explore_totals {
     uint64_t steps, cuts;
     uint64_t cuts_by[SIM_CLASS_COUNT];
     uint64_t executed, merged;
+    struct sim_lazy_count represented;
     uint64_t nested, twice, killed, backing, lost_copies, faults, full, sectors;
     uint64_t failed; /* units */
     uint64_t hash;
@@ -49,6 +50,7 @@ struct cbd_explore_case {
     uint64_t unit;
     bool whole; /* no step: the run itself, or the simulator died */
     uint64_t step, subset;
+    char trail[SIM_LAZY_TRAIL_BYTES]; /* instead of subset, unless empty */
 };
 
 /* Whether this is such an ID; then e and c are filled, or false and a sentence in why. */
