@@ -115,7 +115,7 @@ static void violated(struct rig *r, const char *failure, const char *what)
 static int start(struct rig *r, struct sim_env *env, struct cbd_cache **cache,
                  struct cbd_backend **backend)
 {
-    struct cbd_attach_options options = {.no_fill = true};
+    struct cbd_attach_options options = {.no_fill = true, .identity_places = CBD_IDENTITY_NONE};
     int error;
 
     sim_env_reset(env, 0);
