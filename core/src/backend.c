@@ -423,4 +423,5 @@ int cbd_backend_step(struct cbd_backend *b, enum cbd_work work)
 void cbd_backend_drain(struct cbd_backend *b, bool drain_all)
 {
     atomic_store(&b->drain, drain_all);
+    cbd_writeback_nudge(b);
 }

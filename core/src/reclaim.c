@@ -296,6 +296,7 @@ int cbd_reclaim_step(struct cbd_backend *b)
     error = reclaim(&w);
     if (error == CBD_E_AGAIN) {
         atomic_store(&b->urgent, true);
+        cbd_writeback_nudge(b);
         return 0;
     }
     return error != 0 ? error : 1;

@@ -164,6 +164,7 @@ static int next_segment(struct cbd_backend *b, struct cbd_stream *s)
         error = CBD_E_AGAIN;
     }
     cbd_lock_drop(&b->table_lock);
+    c->env->ops->wake(c->env); /* reclaim may have to begin */
     if (error != 0 && error != CBD_E_AGAIN)
         atomic_store(&b->failed, error);
     return error;

@@ -130,11 +130,16 @@ static int write_step(struct cbd_backend *b)
     bool more = cbd_tree_find(&wb->tree, wb->pos, &e);
     int error = atomic_load(&wb->error);
 
+    atomic_store(&wb->due_ns, UINT64_MAX);
     if (error == 0 && more) {
         struct cbd_wb_io *wio = cbd_wb_idle_io(b);
 
-        if (wio == NULL || !cbd_wb_rate_allows(b))
+        if (wio == NULL)
             return 0;
+        atomic_store(&wb->asleep, true); /* as in idle_step */
+        if (!cbd_wb_rate_allows(b))
+            return 0;
+        atomic_store(&wb->asleep, false);
         error = cbd_wb_submit(b, wio);
         if (error != 0)
             atomic_store(&wb->error, error);

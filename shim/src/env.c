@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "arena.h"
+#include "env_impl.h"
 #include "shim_common.h"
 
 #define NS_PER_S UINT64_C(1000000000)
@@ -118,6 +119,17 @@ static void env_wake(struct cbd_env *env)
     e->wakes++;
     pthread_cond_broadcast(&e->woken);
     pthread_mutex_unlock(&e->wait_lock);
+}
+
+uint64_t cbd_shim_env_wakes(struct cbd_env *env)
+{
+    struct shim_env *e = impl(env);
+    uint64_t wakes;
+
+    pthread_mutex_lock(&e->wait_lock);
+    wakes = e->wakes;
+    pthread_mutex_unlock(&e->wait_lock);
+    return wakes;
 }
 
 static void env_yield(struct cbd_env *env, enum cbd_yield why)

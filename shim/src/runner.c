@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Threads that do the background work of a backend. */
+#include "cbd/shim/runner.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "env_impl.h"
+#include "shim_common.h"
+
+#define RETRY_MIN_NS UINT64_C(10000000)
+#define RETRY_MAX_NS UINT64_C(1000000000)
+#define WORKS 2u
+
+struct worker {
+    struct cbd_shim_runner *runner;
+    enum cbd_work work;
+    pthread_t thread;
+    atomic_ullong steps, sleeps, failures;
+    atomic_int last_error;
+};
+
+struct cbd_shim_runner {
+    /* immutable while it runs */
+    struct cbd_env *env;
+    struct cbd_backend *backend;
+    uint64_t retry_min_ns;
+    uint64_t retry_max_ns;
+    atomic_bool stop;
+    struct worker worker[WORKS];
+};
+
+/* What a sleeping worker waits for. */
+struct nap {
+    struct cbd_shim_runner *runner;
+    uint64_t wakes; /* counted before the step that found nothing to do */
+    bool deaf;      /* a step failed: only time and a stop count */
+};
+
+static bool is_over(void *arg)
+{
+    const struct nap *nap = arg;
+
+    if (atomic_load(&nap->runner->stop))
+        return true;
+    return !nap->deaf && cbd_shim_env_wakes(nap->runner->env) != nap->wakes;
+}
+
+static uint64_t sleep_ns(const struct worker *w)
+{
+    struct cbd_env *env = w->runner->env;
+    uint64_t due =
+        w->work == CBD_WORK_WRITEBACK ? cbd_backend_due_ns(w->runner->backend) : UINT64_MAX;
+    uint64_t now;
+
+    if (due == UINT64_MAX)
+        return UINT64_MAX;
+    now = env->ops->now_ns(env);
+    return due > now ? due - now : 0;
+}
+
+static void *work_loop(void *arg)
+{
+    struct worker *w = arg;
+    struct cbd_shim_runner *r = w->runner;
+    struct cbd_env *env = r->env;
+    uint64_t retry_ns = 0;
+
+    while (!atomic_load(&r->stop)) {
+        struct nap nap = {.runner = r, .wakes = cbd_shim_env_wakes(env)};
+        int did = cbd_backend_step(r->backend, w->work);
+
+        atomic_store(&w->last_error, did < 0 ? did : 0);
+        if (did > 0) {
+            atomic_fetch_add(&w->steps, 1);
+            retry_ns = 0;
+            continue;
+        }
+        if (did < 0) {
+            atomic_fetch_add(&w->failures, 1);
+            retry_ns = retry_ns == 0 ? r->retry_min_ns : 2 * retry_ns;
+            retry_ns = retry_ns > r->retry_max_ns ? r->retry_max_ns : retry_ns;
+            nap.deaf = true;
+        }
+        atomic_fetch_add(&w->sleeps, 1);
+        (void)env->ops->wait(env, is_over, &nap, did < 0 ? retry_ns : sleep_ns(w));
+    }
+    return NULL;
+}
+
+static void join(struct cbd_shim_runner *r, unsigned count)
+{
+    atomic_store(&r->stop, true);
+    r->env->ops->wake(r->env);
+    for (unsigned i = 0; i < count; i++)
+        pthread_join(r->worker[i].thread, NULL);
+}
+
+int cbd_shim_runner_start(struct cbd_env *env, struct cbd_backend *backend,
+                          const struct cbd_shim_runner_options *options,
+                          struct cbd_shim_runner **runner, struct cbd_shim_error *err)
+{
+    struct cbd_shim_runner *r = calloc(1, sizeof(*r));
+    sigset_t all, before;
+    int rc = 0;
+
+    *runner = NULL;
+    if (r == NULL)
+        return shim_fail(err, CBD_E_NOMEM, ENOMEM, "background runner", "no memory");
+    r->env = env;
+    r->backend = backend;
+    r->retry_min_ns = options != NULL ? options->retry_min_ns : 0;
+    r->retry_max_ns = options != NULL ? options->retry_max_ns : 0;
+    if (r->retry_min_ns == 0)
+        r->retry_min_ns = RETRY_MIN_NS;
+    if (r->retry_max_ns == 0)
+        r->retry_max_ns = RETRY_MAX_NS;
+    if (r->retry_max_ns < r->retry_min_ns)
+        r->retry_max_ns = r->retry_min_ns;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    for (unsigned i = 0; i < WORKS && rc == 0; i++) {
+        r->worker[i].runner = r;
+        r->worker[i].work = (enum cbd_work)i;
+        rc = pthread_create(&r->worker[i].thread, NULL, work_loop, &r->worker[i]);
+        if (rc != 0)
+            join(r, i);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (rc != 0) {
+        free(r);
+        return shim_fail(err, CBD_E_SYSTEM, rc, "background runner", "no thread");
+    }
+    shim_no_error(err);
+    *runner = r;
+    return 0;
+}
+
+void cbd_shim_runner_stop(struct cbd_shim_runner *r)
+{
+    if (r == NULL)
+        return;
+    join(r, WORKS);
+    free(r);
+}
+
+void cbd_shim_runner_stats(const struct cbd_shim_runner *r, struct cbd_shim_runner_stats *stats)
+{
+    for (unsigned i = 0; i < WORKS; i++) {
+        stats->steps[i] = atomic_load(&r->worker[i].steps);
+        stats->sleeps[i] = atomic_load(&r->worker[i].sleeps);
+        stats->failures[i] = atomic_load(&r->worker[i].failures);
+        stats->last_error[i] = atomic_load(&r->worker[i].last_error);
+    }
+}
