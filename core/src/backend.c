@@ -238,6 +238,7 @@ static void release(struct cbd_backend *b)
     cbd_index_destroy(b);
     cbd_lost_destroy(b);
     cbd_writeback_destroy(b);
+    cbd_wb_hold_destroy(b);
     if (b->streams != NULL)
         env->ops->free(env, b->streams, b->stream_count * sizeof(*b->streams));
     if (b->in_use != NULL)
@@ -298,6 +299,8 @@ static int make_ready(struct cbd_backend *b)
         error = cbd_index_create(b);
     if (error == 0)
         error = cbd_writeback_init(b);
+    if (error == 0)
+        error = cbd_wb_hold_init(b);
     if (error == 0)
         error = cbd_recover(b);
     return error;

@@ -114,6 +114,17 @@ struct cbd_warm {
     uint64_t epoch; /* E at the attach: no record is of a later one */
 };
 
+/* Dirty ranges that cannot be read (wb_hold.c). */
+struct cbd_hold {
+    struct cbd_lock lock;
+    struct cbd_range *ranges;  /* by address; CBD_HELD_MAX */
+    struct cbd_range *forgone; /* given up by the caller; CBD_HELD_MAX */
+    uint32_t count;
+    uint32_t forgone_count;
+    bool more;        /* there are others, which had no room */
+    atomic_bool held; /* everything else of the epoch is on the disk */
+};
+
 /* A segment and the stream that it was opened by. */
 struct cbd_segment_ref {
     uint32_t id;
@@ -170,6 +181,7 @@ struct cbd_backend {
 
     struct cbd_tuned tuned;
     struct cbd_pressure pressure;
+    struct cbd_hold hold;
 
     /* owned by the step functions */
     struct cbd_writeback wb;
@@ -391,6 +403,15 @@ uint64_t cbd_progress(const struct cbd_backend *b);
 
 /* What a record with this payload takes in a segment, padding included. */
 uint64_t cbd_record_space(uint8_t type, uint64_t addr, uint64_t len);
+
+/* wb_hold.c */
+int cbd_wb_hold_init(struct cbd_backend *b) CBD_MUST_CHECK;
+void cbd_wb_hold_destroy(struct cbd_backend *b);
+void cbd_wb_hold_reset(struct cbd_backend *b);
+void cbd_wb_hold_add(struct cbd_backend *b, uint64_t addr, uint64_t len);
+bool cbd_wb_hold_settled(struct cbd_backend *b, uint64_t *bytes);
+bool cbd_wb_hold_at(struct cbd_backend *b, uint32_t i, struct cbd_range *range);
+void cbd_wb_hold_commit(struct cbd_backend *b);
 
 /* epoch.c */
 bool cbd_epoch_close(struct cbd_backend *b, uint64_t epoch);

@@ -42,6 +42,8 @@ void cbd_backend_stats(const struct cbd_backend *b, struct cbd_stats *stats)
     stats->recovered_records = reclaim->recovered_records;
     stats->recovered_dirty_bytes = reclaim->recovered_dirty_bytes;
     stats->recovered_suspects = reclaim->recovered_suspects;
+    stats->writeback_held_bytes = wb->writeback_held_bytes;
+    stats->writeback_forgone_bytes = wb->writeback_forgone_bytes;
     stats->epochs_forced = atomic_load(&b->epochs_forced);
     stats->degraded = atomic_load(&b->failed) == CBD_E_READONLY;
     for (uint32_t i = 0; i < b->lost_count; i++) {

@@ -108,46 +108,54 @@ static bool next_extent(const struct cbd_backend *b, struct cbd_extent *e)
     return true;
 }
 
-/* The next `n` bytes of an extent, checked, into the buffer. */
-static int copy_data(struct cbd_backend *b, uint8_t *buf, const struct cbd_extent *e, uint64_t n)
+/*
+ * The next *n bytes of an extent, checked, into the buffer. False: *n of them are good, and what
+ * comes behind cannot be read and is passed over (W6).
+ */
+static bool copy_data(struct cbd_backend *b, uint8_t *buf, const struct cbd_extent *e, uint64_t *n)
 {
     const struct cbd_cache *c = b->cache;
+    uint64_t addr = e->start * CBD_SECTOR_BYTES;
     struct cbd_bad bad;
-    int error = cbd_extent_read(c, e, 0, n, buf, &bad); /* W6 */
+    int error = cbd_extent_read(c, e, 0, *n, buf, &bad); /* W6 */
 
     if (error == CBD_E_CORRUPT && CBD_CANARY(BAD_DATA_WRITTEN_BACK))
-        error = c->pm->ops->read(c->pm, e->loc * CBD_LINE_BYTES, buf, n);
-    if (error != 0)
-        cbd_report(c->env, CBD_ERROR, error, "dirty data", "cannot be written back", b->id,
-                   e->loc * CBD_LINE_BYTES + bad.skip, e->start * CBD_SECTOR_BYTES + bad.skip,
-                   bad.len);
-    return error;
+        error = c->pm->ops->read(c->pm, e->loc * CBD_LINE_BYTES, buf, *n);
+    b->wb.pos = e->start + *n / CBD_SECTOR_BYTES;
+    if (error == 0)
+        return true;
+    cbd_report(c->env, CBD_ERROR, error, "dirty data", "cannot be written back", b->id,
+               e->loc * CBD_LINE_BYTES + bad.skip, addr + bad.skip, bad.len);
+    b->wb.pos = e->start + (bad.skip + bad.len) / CBD_SECTOR_BYTES;
+    b->wb.weight_done += bad.len;
+    b->wb.hold_error = error;
+    cbd_wb_hold_add(b, addr + bad.skip, bad.len);
+    *n = bad.skip;
+    return false;
 }
 
 /* Takes extents while they are neighbours and of one kind; e is the first. */
-static int gather(struct cbd_backend *b, struct cbd_wb_io *wio, struct cbd_extent e)
+static void gather(struct cbd_backend *b, struct cbd_wb_io *wio, struct cbd_extent e)
 {
     struct cbd_writeback *wb = &b->wb;
     struct cbd_disk_io *io = &wio->io;
     uint64_t limit = io->op == CBD_DISK_WRITE ? CBD_WB_BUFFER_BYTES : CBD_WB_ZERO_BYTES_MAX;
+    bool good = true;
 
     do {
         uint64_t n = cbd_min64(e.len * CBD_SECTOR_BYTES, limit - io->len_bytes);
 
         if (io->op == CBD_DISK_WRITE) {
-            int error = copy_data(b, wio->buf + io->len_bytes, &e, n);
-
-            if (error != 0)
-                return error;
+            good = copy_data(b, wio->buf + io->len_bytes, &e, &n);
             wb->weight_done += n;
-        } else if (e.len * CBD_SECTOR_BYTES == n) {
-            wb->weight_done += ZERO_WEIGHT_BYTES;
+        } else {
+            wb->pos = e.start + n / CBD_SECTOR_BYTES;
+            if (e.len * CBD_SECTOR_BYTES == n)
+                wb->weight_done += ZERO_WEIGHT_BYTES;
         }
         io->len_bytes += n;
-        wb->pos = e.start + n / CBD_SECTOR_BYTES;
-    } while (io->len_bytes < limit && next_extent(b, &e) &&
+    } while (good && io->len_bytes < limit && next_extent(b, &e) &&
              (e.start == wb->pos || CBD_CANARY(GAP_WRITTEN_OVER)) && disk_op(b, &e) == io->op);
-    return 0;
 }
 
 /* What of wb->space the part of the pass that was sent is worth. Exact at its end. */
@@ -161,16 +169,15 @@ static uint64_t credit_upto(const struct cbd_writeback *wb)
 }
 
 /* Submits the request for what lies at or after wb->pos: something does. */
-int cbd_wb_submit(struct cbd_backend *b, struct cbd_wb_io *wio)
+void cbd_wb_submit(struct cbd_backend *b, struct cbd_wb_io *wio)
 {
     struct cbd_writeback *wb = &b->wb;
     struct cbd_disk_io *io = &wio->io;
     uint64_t credit_before = credit_upto(wb);
     struct cbd_extent e;
-    int error;
 
     if (!next_extent(b, &e))
-        return 0;
+        return;
     *io = (struct cbd_disk_io){
         .op = disk_op(b, &e),
         .off_bytes = e.start * CBD_SECTOR_BYTES,
@@ -178,9 +185,9 @@ int cbd_wb_submit(struct cbd_backend *b, struct cbd_wb_io *wio)
         .done = write_done,
         .owner = wio,
     };
-    error = gather(b, wio, e);
-    if (error != 0)
-        return error;
+    gather(b, wio, e);
+    if (io->len_bytes == 0)
+        return; /* nothing of it can be read */
     if (io->op == CBD_DISK_WRITE)
         wb->stats.writeback_bytes += io->len_bytes;
     else
@@ -192,7 +199,6 @@ int cbd_wb_submit(struct cbd_backend *b, struct cbd_wb_io *wio)
     atomic_fetch_add(&wb->inflight, 1);
     wb->submitted++;
     b->disk->ops->submit(b->disk, io);
-    return 0;
 }
 
 void cbd_wb_submit_flush(struct cbd_backend *b)

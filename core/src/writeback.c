@@ -18,7 +18,9 @@
  *     its writes had completed; an error counts as not written;
  * W4  nothing of a later epoch is submitted before E has moved, in both copies of the state;
  * W5  only what E covers is clean: space is reused on no other evidence (reclaim.c);
- * W6  data whose checksum is wrong is never written to the disk: the epoch stays dirty.
+ * W6  data whose checksum is wrong is never written to the disk;
+ * W7  an epoch with dirty data that cannot be read is held behind its flush, E stays, until each of
+ *     these ranges was given up by name: no version is lost that nobody has agreed to lose.
  */
 #include "engine.h"
 
@@ -104,6 +106,8 @@ static int start_pass(struct cbd_backend *b)
     error = cbd_wb_collect(b, oldest, last);
     if (error != 0)
         return error;
+    cbd_wb_hold_reset(b);
+    wb->hold_error = 0;
     wb->pos = 0;
     wb->weight = cbd_wb_weight(b);
     wb->weight_done = 0;
@@ -140,9 +144,7 @@ static int write_step(struct cbd_backend *b)
         if (!cbd_wb_rate_allows(b))
             return 0;
         atomic_store(&wb->asleep, false);
-        error = cbd_wb_submit(b, wio);
-        if (error != 0)
-            atomic_store(&wb->error, error);
+        cbd_wb_submit(b, wio);
         return 1;
     }
     if (atomic_load(&wb->inflight) != 0 && !CBD_CANARY(FLUSH_BEFORE_COMPLETION))
@@ -165,8 +167,59 @@ static int flush_step(struct cbd_backend *b)
     error = atomic_load(&b->wb.error);
     if (error != 0)
         return give_up(b, error);
-    b->wb.phase = CBD_WB_COMMIT;
+    b->wb.phase = b->wb.hold_error != 0 ? CBD_WB_HELD : CBD_WB_COMMIT;
     return 1;
+}
+
+/* Whether data that the pass could not read can be read by now, in any of the ranges. */
+static bool readable_again(struct cbd_backend *b)
+{
+    struct cbd_range range;
+    struct cbd_extent e;
+
+    for (uint32_t i = 0; cbd_wb_hold_at(b, i, &range); i++) {
+        uint64_t pos = range.addr_bytes / CBD_SECTOR_BYTES;
+        uint64_t n = cbd_min64(range.len_bytes, CBD_WB_BUFFER_BYTES);
+
+        if (!cbd_tree_find(&b->wb.tree, pos, &e) || e.start > pos)
+            continue;
+        n = cbd_min64(n, (e.start + e.len - pos) * CBD_SECTOR_BYTES);
+        if (cbd_extent_read(b->cache, &e, (pos - e.start) * CBD_SECTOR_BYTES, n, b->wb.io[0].buf,
+                            NULL) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* W7: all that can be read is on the disk and flushed. The rest has to be given up by name. */
+static int held_step(struct cbd_backend *b)
+{
+    struct cbd_writeback *wb = &b->wb;
+    uint64_t bytes;
+    bool settled = cbd_wb_hold_settled(b, &bytes);
+
+    if (settled) {
+        cbd_report(b->cache->env, CBD_WARNING, 0, "dirty data", "was given up", b->id, UINT64_MAX,
+                   bytes, 0);
+        wb->stats.writeback_forgone_bytes += bytes;
+        wb->stats.writeback_held_bytes = 0;
+        wb->phase = CBD_WB_COMMIT;
+        return 1;
+    }
+    if (readable_again(b)) {
+        wb->stats.writeback_held_bytes = 0;
+        wb->phase = CBD_WB_IDLE; /* it was poison that has gone: the whole pass again */
+        return 1;
+    }
+    if (!atomic_exchange(&b->hold.held, true)) {
+        cbd_report(b->cache->env, CBD_ERROR, wb->hold_error, "write-back",
+                   "is held by dirty data that cannot be read", b->id, UINT64_MAX, bytes, 0);
+        wb->stats.writeback_errors++;
+        wb->stats.writeback_held_bytes = bytes;
+        atomic_store(&wb->retrying, true); /* nobody pays for what does not come */
+        cbd_pressure_update(b);
+    }
+    return wb->hold_error;
 }
 
 static int commit_step(struct cbd_backend *b)
@@ -185,6 +238,7 @@ static int commit_step(struct cbd_backend *b)
         atomic_store(&b->failed, error);
         return error;
     }
+    cbd_wb_hold_commit(b);
     cbd_wb_advance_cursors(b);
     cbd_tree_clear(&wb->pool, &wb->tree);
     atomic_fetch_add(&wb->retired_bytes, CBD_CANARY(DIRTY_MISCOUNTED) ? 0 : wb->bytes);
@@ -222,6 +276,8 @@ int cbd_writeback_step(struct cbd_backend *b)
         return write_step(b);
     case CBD_WB_FLUSH:
         return flush_step(b);
+    case CBD_WB_HELD:
+        return held_step(b);
     case CBD_WB_COMMIT:
         return commit_step(b);
     case CBD_WB_IDLE:

@@ -21,6 +21,7 @@ enum cbd_wb_phase {
     CBD_WB_IDLE,
     CBD_WB_WRITE,
     CBD_WB_FLUSH,
+    CBD_WB_HELD,
     CBD_WB_COMMIT,
 };
 
@@ -63,6 +64,7 @@ struct cbd_writeback {
     atomic_bool retrying;      /* this epoch has failed before: its writes are no news */
     uint64_t completions_seen; /* before the last step of a drain */
     atomic_int error;
+    int hold_error;       /* why something could not be read */
     atomic_bool asleep;   /* the last step found nothing to do */
     atomic_ullong due_ns; /* when time alone brings work */
     struct cbd_stats stats;
@@ -95,7 +97,7 @@ void cbd_wb_advance_cursors(struct cbd_backend *b);
 
 /* wb_submit.c */
 struct cbd_wb_io *cbd_wb_idle_io(struct cbd_backend *b);
-int cbd_wb_submit(struct cbd_backend *b, struct cbd_wb_io *wio) CBD_MUST_CHECK;
+void cbd_wb_submit(struct cbd_backend *b, struct cbd_wb_io *wio);
 void cbd_wb_submit_flush(struct cbd_backend *b);
 uint64_t cbd_wb_weight(const struct cbd_backend *b);
 

@@ -76,18 +76,18 @@ static struct waits fill_up(const struct load *l)
 }
 
 #define SHARE(n, s)                                                                                \
-    .pmem_bytes = 40u << 20, .disk_bytes = 64u << 20, .share_segments = (n),                       \
+    .pmem_bytes = 24u << 20, .disk_bytes = 32u << 20, .share_segments = (n),                       \
     .segment_bytes = 65536, .streams = (s)
 
 static void no_write_waits_long_on_a_full_cache(void **state)
 {
     static const struct load loads[] = {
-        {"4 KiB, no flush", {SHARE(512, 4)}, 4096, 10000, 0},
-        {"4 KiB, no flush, no pause", {SHARE(512, 4)}, 4096, 0, 0},
-        {"4 KiB, a flush every 1000", {SHARE(512, 4)}, 4096, 10000, 1000},
-        {"4 KiB, a flush every 16", {SHARE(512, 4)}, 4096, 10000, 16},
+        {"4 KiB, no flush", {SHARE(256, 4)}, 4096, 10000, 0},
+        {"4 KiB, no flush, no pause", {SHARE(256, 4)}, 4096, 0, 0},
+        {"4 KiB, a flush every 1000", {SHARE(256, 4)}, 4096, 10000, 1000},
+        {"4 KiB, a flush every 16", {SHARE(256, 4)}, 4096, 10000, 16},
         {"512 B, one stream", {SHARE(64, 1)}, 512, 10000, 0},
-        {"64 KiB", {SHARE(512, 4)}, 65536, 10000, 0},
+        {"64 KiB", {SHARE(256, 4)}, 65536, 10000, 0},
         {"4 KiB, a share of 32 segments", {SHARE(32, 4)}, 4096, 10000, 0},
         {"4 KiB, a share of 16 segments", {SHARE(16, 2)}, 4096, 10000, 0},
     };
@@ -101,7 +101,7 @@ static void no_write_waits_long_on_a_full_cache(void **state)
 static void without_the_marks_writes_wait_for_whole_epochs(void **state)
 {
     static const struct load load = {"4 KiB, no flush, marks off",
-                                     {SHARE(512, 4), .attach = {.dirty_urgent_percent = 100,
+                                     {SHARE(256, 4), .attach = {.dirty_urgent_percent = 100,
                                                                 .epoch_bytes_max = UINT64_MAX,
                                                                 .epoch_records_max = UINT32_MAX}},
                                      4096,

@@ -83,6 +83,8 @@ static int timed_wait(struct cbd_env *env, bool (*ready)(void *arg), void *arg, 
 
         if (ready(arg))
             return 0;
+        if (t->rig->on_progress != NULL)
+            (void)t->rig->on_progress(t->rig);
         settle(t, &next);
         if (ready(arg))
             return 0;

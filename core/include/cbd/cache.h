@@ -252,11 +252,39 @@ void cbd_backend_drain(struct cbd_backend *b, bool drain);
  */
 uint64_t cbd_backend_due_ns(const struct cbd_backend *b);
 
+#define CBD_HELD_MAX 256u
+
+struct cbd_range {
+    uint64_t addr_bytes; /* of the backing device */
+    uint64_t len_bytes;
+};
+
+/*
+ * Dirty data that cannot be read (wrong checksum, poison) holds its epoch: the rest of it is on the
+ * disk, later epochs wait, steps and detach return CBD_E_CORRUPT or CBD_E_MEDIA, and when the cache
+ * is full writes fail with CBD_E_NOSPACE after T. Copies up to `max` ranges, by address, and returns
+ * how many; *more: there are others. 0: nothing is held. From any thread.
+ */
+uint32_t cbd_backend_held(struct cbd_backend *b, struct cbd_range *ranges, uint32_t max,
+                          bool *more) CBD_MUST_CHECK;
+
+/*
+ * Gives up the versions in this range that cannot be read: the disk keeps what it has there, and
+ * reads show that. What can be read is not given up. When everything that holds the epoch is given
+ * up, write-back goes on and the calls are used up. Not durable: after a crash the epoch is held
+ * again. From any thread. CBD_E_INVALID (not sectors, or empty), CBD_E_RANGE, CBD_E_NOSPACE (more
+ * than CBD_HELD_MAX ranges; the whole disk always has room).
+ */
+int cbd_backend_forgo(struct cbd_backend *b, uint64_t addr_bytes,
+                      uint64_t len_bytes) CBD_MUST_CHECK;
+
 struct cbd_stats {
     uint64_t reads, writes, zeroes, flushes, fua;
     uint64_t read_bytes, hit_bytes, miss_bytes, write_bytes, zero_bytes, fill_bytes;
     uint64_t writeback_bytes, writeback_ios, writeback_zero_bytes, writeback_flushes;
     uint64_t writeback_epochs, writeback_errors;
+    uint64_t writeback_held_bytes;    /* dirty, cannot be read, hold their epoch; 0: none */
+    uint64_t writeback_forgone_bytes; /* given up by cbd_backend_forgo() since attach */
     uint64_t epochs_forced; /* closed by write-back or by their size: each costs a flush */
     uint64_t writes_paced; /* waited for write-back above the urgent mark, or for max_dirty_bytes */
     uint64_t records, segments_opened, segments_reclaimed, reclaims;
