@@ -19,13 +19,15 @@ static const struct {
     {"hits", cbd_sim_hits},
     {"litmus", cbd_sim_cmd_litmus},
     {"canaries", cbd_sim_canaries},
+    {"writeback", cbd_sim_cmd_writeback},
 };
 
 static const struct cbd_tool_usage usage = {
     .program = "cbd-sim",
     .synopsis = "replay --trace FILE [OPTIONS]\nrerun [OPTIONS] ID\nrun [OPTIONS] FILE\n"
                 "explore [OPTIONS]\nminimize [OPTIONS] FILE|ID\ndrops [OPTIONS]\n"
-                "hits [OPTIONS]\nlitmus [NAME]\ncanaries [OPTIONS]",
+                "hits [OPTIONS]\nlitmus [NAME]\nwriteback --trace FILE [OPTIONS]\n"
+                "canaries [OPTIONS]",
     .summary = "Runs the cache in a simulator: every store, flush, fence and disk completion has\n"
                "a number, and the power can fail at any of them.\n"
                "  replay  a trace, with power cuts; recovery is checked after each\n"
@@ -35,6 +37,7 @@ static const struct cbd_tool_usage usage = {
                "  minimize  the smallest workload that fails like this one\n"
                "  drops   leave out each persist call of the cache in turn: which are needed?\n"
                "  hits    how many reads the cache answers, with each replacement policy\n"
+               "  writeback  what write-back makes of a trace, beside the best\n"
                "  litmus  what a power cut may leave of small programs, under each model\n"
                "  canaries  switch on one bug of a catalogue after the other: is it found?",
     .operands_min = 1,

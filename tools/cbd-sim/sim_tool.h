@@ -82,6 +82,7 @@ int cbd_sim_cmd_explore(int argc, char **argv);
 int cbd_sim_cmd_minimize(int argc, char **argv);
 int cbd_sim_cmd_run(int argc, char **argv);
 int cbd_sim_drops(int argc, char **argv);
+int cbd_sim_cmd_writeback(int argc, char **argv);
 int cbd_sim_hits(int argc, char **argv);
 int cbd_sim_cmd_litmus(int argc, char **argv);
 int cbd_sim_canaries(int argc, char **argv);
