@@ -322,8 +322,8 @@ void cbd_index_destroy(struct cbd_backend *b);
 struct cbd_index_tree *cbd_index_tree_of(struct cbd_backend *b, uint64_t addr);
 uint64_t cbd_index_local(const struct cbd_backend *b, uint64_t addr); /* sector within its tree */
 uint64_t cbd_index_next_order(struct cbd_backend *b, struct cbd_index_tree *t);
-int cbd_index_insert_range(struct cbd_backend *b, const struct cbd_record *r,
-                           uint32_t segment) CBD_MUST_CHECK;
+int cbd_index_insert_range(struct cbd_backend *b, const struct cbd_record *r, uint32_t segment,
+                           const struct cbd_tree_aim *aim) CBD_MUST_CHECK;
 int cbd_index_add_old(struct cbd_backend *b, const struct cbd_record *r,
                       uint32_t segment) CBD_MUST_CHECK;
 int cbd_index_insert_lost(struct cbd_backend *b, uint64_t addr, uint64_t len,

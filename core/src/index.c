@@ -119,8 +119,12 @@ static struct cbd_extent extent_of(const struct cbd_backend *b, const struct cbd
     };
 }
 
-/* Inserts what a record says into every tree that it touches. Their locks are held, or recovery. */
-int cbd_index_insert_range(struct cbd_backend *b, const struct cbd_record *r, uint32_t segment)
+/*
+ * Inserts what a record says into every tree that it touches. Their locks are held, or recovery.
+ * aim: of a record with payload, or NULL.
+ */
+int cbd_index_insert_range(struct cbd_backend *b, const struct cbd_record *r, uint32_t segment,
+                           const struct cbd_tree_aim *aim)
 {
     struct cbd_extent e = extent_of(b, r, segment);
 
@@ -129,7 +133,7 @@ int cbd_index_insert_range(struct cbd_backend *b, const struct cbd_record *r, ui
 
         e.start = cbd_index_local(b, r->addr_bytes);
         e.len = r->len_bytes / CBD_SECTOR_BYTES;
-        return cbd_tree_insert(&t->pool, &t->tree, &e);
+        return cbd_tree_insert_aimed(&t->pool, &t->tree, &e, aim);
     }
     for (uint32_t n = 0; n < tree_count(b); n++) {
         struct cbd_index_part part;

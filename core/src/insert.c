@@ -35,6 +35,12 @@
 #define HEADER_BYTES_MAX (sizeof(struct cbd_m_header) + 65 * sizeof(struct cbd_m_crc_line))
 #define BLOCKS_MAX (CBD_REGION_BYTES / CBD_BLOCK_BYTES + 1)
 
+/* A payload never crosses a region: it has one tree. */
+static struct cbd_index_tree *only_tree(struct cbd_backend *b, const struct cbd_insert *in)
+{
+    return in->type == CBD_M_RECORD_ZERO ? NULL : cbd_index_tree_of(b, in->addr);
+}
+
 static void block_checksums(const struct cbd_cache *c, const struct cbd_insert *in, uint32_t *crc)
 {
     uint64_t done = 0;
@@ -48,10 +54,15 @@ static void block_checksums(const struct cbd_cache *c, const struct cbd_insert *
     }
 }
 
-/* Steps 2 and 3. *header_crc ties the record to the header. */
+/*
+ * Steps 2 and 3. *header_crc ties the record to the header. Between the stores the way through the
+ * index is taken: its nodes come out of memory while the payload goes in.
+ */
 static int store_payload(struct cbd_backend *b, const struct cbd_insert *in,
-                         const struct cbd_room *room, uint32_t *header_crc)
+                         const struct cbd_room *room, struct cbd_tree_aim *aim,
+                         uint32_t *header_crc)
 {
+    const struct cbd_tree *tree = &only_tree(b, in)->tree;
     struct cbd_cache *c = b->cache;
     const struct cbd_segment *seg = &c->segments[room->segment];
     uint64_t base = cbd_segment_off(&c->super.geo, room->segment) + room->payload_off;
@@ -70,8 +81,10 @@ static int store_payload(struct cbd_backend *b, const struct cbd_insert *in,
         block_checksums(c, in, crc);
     *header_crc = cbd_header_encode(&header, cbd_checksums(c) ? crc : NULL, seg->header_seed,
                                     room->payload_off, bytes);
+    cbd_tree_aim_step(tree, aim);
     c->pm->ops->copy(c->pm, base - header_bytes, bytes, header_bytes, CBD_PMEM_NT,
                      CBD_STEP_INSERT_HEADER);
+    cbd_tree_aim_finish(tree, aim);
     c->pm->ops->copy(c->pm, base, in->src, in->len, CBD_PMEM_NT, CBD_STEP_INSERT_DATA);
     if (cbd_checksums(c) || CBD_CANARY(PAYLOAD_NOT_FENCED))
         return 0;
@@ -82,9 +95,17 @@ static int store_payload(struct cbd_backend *b, const struct cbd_insert *in,
 static int lock_trees(struct cbd_backend *b, const struct cbd_insert *in)
 {
     struct cbd_env *env = b->cache->env;
+    struct cbd_index_tree *only = only_tree(b, in);
     uint32_t first, end, n;
     int error = 0;
 
+    if (only != NULL) {
+        cbd_lock_take(env, &only->lock);
+        error = cbd_tree_reserve(&only->pool, &only->tree, 1);
+        if (error != 0)
+            cbd_lock_drop(&only->lock);
+        return error;
+    }
     cbd_index_trees(b, in->addr, in->len, &first, &end);
     for (n = first; n < end && error == 0; n++) {
         struct cbd_index_part part;
@@ -112,8 +133,13 @@ static int lock_trees(struct cbd_backend *b, const struct cbd_insert *in)
 
 static void unlock_trees(struct cbd_backend *b, const struct cbd_insert *in)
 {
+    struct cbd_index_tree *only = only_tree(b, in);
     uint32_t first, end;
 
+    if (only != NULL) {
+        cbd_lock_drop(&only->lock);
+        return;
+    }
     cbd_index_trees(b, in->addr, in->len, &first, &end);
     for (uint32_t n = first; n < end; n++) {
         struct cbd_index_part part;
@@ -126,9 +152,12 @@ static void unlock_trees(struct cbd_backend *b, const struct cbd_insert *in)
 /* Step 6: the next order, higher than any in every tree of the range (I3). */
 static uint64_t take_order(struct cbd_backend *b, const struct cbd_insert *in)
 {
+    struct cbd_index_tree *only = only_tree(b, in);
     uint64_t order = 0;
     uint32_t first, end;
 
+    if (only != NULL)
+        return cbd_index_next_order(b, only);
     cbd_index_trees(b, in->addr, in->len, &first, &end);
     for (uint32_t n = first; n < end; n++) {
         struct cbd_index_part part;
@@ -151,7 +180,7 @@ static uint64_t take_order(struct cbd_backend *b, const struct cbd_insert *in)
 
 /* Steps 6 to 8, with the trees locked. */
 static int publish(struct cbd_backend *b, struct cbd_insert *in, const struct cbd_room *room,
-                   struct cbd_record *record)
+                   const struct cbd_tree_aim *aim, struct cbd_record *record)
 {
     struct cbd_cache *c = b->cache;
     const struct cbd_segment *seg = &c->segments[room->segment];
@@ -173,7 +202,7 @@ static int publish(struct cbd_backend *b, struct cbd_insert *in, const struct cb
                 : c->pm->ops->fence(c->pm, CBD_STEP_INSERT_RECORD_FENCE); /* I4 */
     if (error != 0 && !CBD_CANARY(FENCE_FAILURE_IGNORED))
         return error;
-    error = cbd_index_insert_range(b, record, room->segment); /* I5 */
+    error = cbd_index_insert_range(b, record, room->segment, aim); /* I5 */
     /* A fill may be cut into more pieces than were reserved: what does not go in is not cached. */
     return in->type == CBD_M_RECORD_FILL ? 0 : error;
 }
@@ -190,12 +219,12 @@ static int insert_into(struct cbd_backend *b, struct cbd_stream *s, struct cbd_i
         .len_bytes = in->len,
         .payload_off = room->payload_off,
     };
+    struct cbd_tree_aim aim = {0};
     int error = 0;
 
     if (in->type != CBD_M_RECORD_ZERO) {
-        /* The index comes out of memory while the payload goes in. */
-        cbd_tree_prefetch(&cbd_index_tree_of(b, in->addr)->tree, cbd_index_local(b, in->addr));
-        error = store_payload(b, in, room, &record.header_crc);
+        cbd_tree_aim(&only_tree(b, in)->tree, cbd_index_local(b, in->addr), &aim);
+        error = store_payload(b, in, room, &aim, &record.header_crc);
     }
     if (error == 0) {
         int nomem;
@@ -208,7 +237,7 @@ static int insert_into(struct cbd_backend *b, struct cbd_stream *s, struct cbd_i
                 cbd_stream_skip(b, room, in->len);
             return nomem;
         }
-        error = publish(b, in, room, &record);
+        error = publish(b, in, room, &aim, &record);
         unlock_trees(b, in);
         if (CBD_CANARY(FENCED_UNLOCKED) && error == 0)
             error = b->cache->pm->ops->fence(b->cache->pm, CBD_STEP_INSERT_RECORD_FENCE);
@@ -230,6 +259,7 @@ int cbd_insert(struct cbd_backend *b, unsigned lane, struct cbd_insert *in)
     struct cbd_room room;
     int error;
 
+    __builtin_prefetch(cbd_index_tree_of(b, in->addr));
     if (!CBD_CANARY(STREAM_NOT_LOCKED))
         cbd_lock_take(b->cache->env, &s->lock);
     error = atomic_load(&b->failed);

@@ -61,11 +61,11 @@ static uint32_t body_crc(const void *m, size_t len_bytes, uint32_t seed)
 /* Stores a line that was put together in words. */
 static void put_line(void *m, const uint64_t words[8])
 {
-    struct cbd_le64 line[8];
+    for (unsigned i = 0; i < 8; i++) {
+        struct cbd_le64 word = cbd_put64(words[i]);
 
-    for (unsigned i = 0; i < 8; i++)
-        line[i] = cbd_put64(words[i]);
-    memcpy(m, line, sizeof(line));
+        memcpy((uint8_t *)m + i * sizeof(word), &word, sizeof(word));
+    }
 }
 
 static bool all_zero(const uint8_t *p, size_t len_bytes)
@@ -335,7 +335,8 @@ uint32_t cbd_header_encode(const struct cbd_header *h, const uint32_t *block_crc
     };
     uint32_t crc;
 
-    memset(out, 0, lines * sizeof(*first));
+    if (lines != 0)
+        memset(out, 0, lines * sizeof(*first));
     for (uint32_t i = 0; block_crc != NULL && i < blocks; i++) {
         uint32_t n = i - CBD_HEADER_CRCS;
 

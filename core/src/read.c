@@ -235,6 +235,7 @@ int cbd_read(struct cbd_backend *b, unsigned lane, uint64_t off, void *buf, uint
 
     if (invalid != 0)
         return invalid;
+    __builtin_prefetch(cbd_index_tree_of(b, off));
     b->lanes[lane].stats.reads++;
     b->lanes[lane].stats.read_bytes += len;
     while (done < len) {

@@ -115,7 +115,7 @@ static int visit_record(void *arg, uint32_t slot, const struct cbd_record *r)
         return 0; /* H1 */
     rec->live++;
     rec->stats.recovered_records++;
-    return cbd_index_insert_range(b, r, rec->id); /* V2 */
+    return cbd_index_insert_range(b, r, rec->id, NULL); /* V2 */
 }
 
 /* V3 */

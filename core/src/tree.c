@@ -68,7 +68,7 @@ void cbd_tree_clear(struct cbd_tree_pool *pool, struct cbd_tree *tree)
         }
     }
     assert(tree->nodes == 0);
-    tree->height = 0;
+    CBD_TREE_SET(tree->height, 0);
     tree->extents = 0;
     cbd_tree_change_end(tree);
 }
@@ -117,37 +117,58 @@ static bool unchanged(const struct cbd_tree *tree, uint64_t seq)
     return atomic_load_explicit(&tree->seq, memory_order_relaxed) == seq;
 }
 
-/*
- * L2: from the root to the leaf whose range holds pos, which is asked for and not touched. NULL:
- * the tree is empty, or it has changed or is changing.
- */
-static const struct cbd_tree_node *shared_leaf(const struct cbd_tree *tree, uint64_t pos,
-                                               uint64_t seq)
+static void aim_lost(struct cbd_tree_aim *aim)
 {
-    const struct cbd_tree_node *node = CBD_TREE_GET(tree->root);
+    aim->node = NULL;
+    aim->level = 0;
+}
 
-    if (!node || seq % 2 != 0 || !unchanged(tree, seq))
-        return NULL;
-    for (unsigned level = CBD_TREE_GET(node->level); level > 0; level--) {
-        /* Whatever count says by now, the search stays inside the node. */
-        unsigned i = cbd_tree_count_le(node->inner.key, CBD_TREE_GET(node->count) - 1u, pos);
-
-        node = CBD_TREE_GET(node->inner.child[i]);
-        cbd_tree_node_prefetch(node);
-        if (!unchanged(tree, seq))
-            return NULL;
+void cbd_tree_aim(const struct cbd_tree *tree, uint64_t pos, struct cbd_tree_aim *aim)
+{
+    aim->pos = pos;
+    aim->seq = atomic_load_explicit(&tree->seq, memory_order_acquire);
+    aim->upper = NULL;
+    aim->level = CBD_TREE_GET(tree->height);
+    aim->node = CBD_TREE_GET(tree->root);
+    if (!aim->node || aim->seq % 2 != 0 || !unchanged(tree, aim->seq)) {
+        aim_lost(aim);
+        return;
     }
-    return node;
+    aim->level--;
+    cbd_tree_node_prefetch(aim->node);
+}
+
+/* L2: one level down. The node that comes out is asked for and not touched. */
+void cbd_tree_aim_step(const struct cbd_tree *tree, struct cbd_tree_aim *aim)
+{
+    unsigned last, i;
+
+    if (aim->level == 0)
+        return;
+    /* Whatever count says by now, the search stays inside the node. */
+    last = CBD_TREE_GET(aim->node->count) - 1u;
+    i = cbd_tree_count_le(aim->node->inner.key, last, aim->pos);
+    if (i < last)
+        aim->upper = &aim->node->inner.key[i];
+    aim->node = CBD_TREE_GET(aim->node->inner.child[i]);
+    cbd_tree_node_prefetch(aim->node);
+    if (!unchanged(tree, aim->seq))
+        aim_lost(aim);
+    else
+        aim->level--;
 }
 
 /* One try. 1: found, 0: nothing covers pos, -1: the tree changed meanwhile (L3). */
 static int find_once(const struct cbd_tree *tree, uint64_t pos, struct cbd_tree_words *w)
 {
-    uint64_t seq = atomic_load_explicit(&tree->seq, memory_order_acquire);
-    const struct cbd_tree_node *leaf = shared_leaf(tree, pos, seq);
+    const struct cbd_tree_node *leaf;
+    struct cbd_tree_aim aim;
     unsigned count, i;
     int found = 0;
 
+    cbd_tree_aim(tree, pos, &aim);
+    cbd_tree_aim_finish(tree, &aim);
+    leaf = aim.node;
     if (leaf) {
         count = CBD_TREE_GET(leaf->count);
         count = count < CBD_TREE_LEAF_MAX ? count : CBD_TREE_LEAF_MAX;
@@ -159,7 +180,7 @@ static int find_once(const struct cbd_tree *tree, uint64_t pos, struct cbd_tree_
             found = cbd_tree_words_end(w->w0) > pos;
         }
     }
-    if (seq % 2 != 0 || !unchanged(tree, seq))
+    if (aim.seq % 2 != 0 || !unchanged(tree, aim.seq))
         return -1;
     return found;
 }
@@ -177,11 +198,6 @@ bool cbd_tree_find_shared(const struct cbd_tree *tree, uint64_t pos, struct cbd_
         return false;
     cbd_tree_words_unpack(&w, out);
     return true;
-}
-
-void cbd_tree_prefetch(const struct cbd_tree *tree, uint64_t pos)
-{
-    (void)shared_leaf(tree, pos, atomic_load_explicit(&tree->seq, memory_order_acquire));
 }
 
 /*
@@ -265,7 +281,8 @@ static int insert_run(struct cbd_tree_pool *pool, struct cbd_tree *tree,
  * The two common cases, with one descent and without the pool: the same range again, or a gap and
  * a leaf with room. False: nothing was done.
  */
-static bool insert_fast(struct cbd_tree *tree, const struct cbd_tree_words *e)
+static bool insert_fast(struct cbd_tree *tree, const struct cbd_tree_words *e,
+                        const struct cbd_tree_aim *aim)
 {
     const uint64_t start = cbd_tree_words_start(e->w0);
     const uint64_t end = cbd_tree_words_end(e->w0);
@@ -273,9 +290,15 @@ static bool insert_fast(struct cbd_tree *tree, const struct cbd_tree_words *e)
     struct cbd_tree_node *leaf;
     unsigned i;
 
-    if (!tree->root)
+    if (aim && aim->node && aim->level == 0 && unchanged(tree, aim->seq)) {
+        path.node[0] = aim->node;
+        path.upper = aim->upper;
+        path.idx[0] = cbd_tree_leaf_search(aim->node, start);
+    } else if (tree->root) {
+        cbd_tree_path_descend(tree, start, &path);
+    } else {
         return false;
-    cbd_tree_path_descend(tree, start, &path);
+    }
     leaf = path.node[0];
     i = path.idx[0];
     if (i > 0) {
@@ -303,13 +326,13 @@ static bool insert_fast(struct cbd_tree *tree, const struct cbd_tree_words *e)
 }
 
 static int insert_words(struct cbd_tree_pool *pool, struct cbd_tree *tree,
-                        const struct cbd_tree_words *e)
+                        const struct cbd_tree_words *e, const struct cbd_tree_aim *aim)
 {
     uint64_t pos = cbd_tree_words_start(e->w0);
     const uint64_t end = cbd_tree_words_end(e->w0);
     int error = 0;
 
-    if (insert_fast(tree, e))
+    if (insert_fast(tree, e, aim))
         return 0;
     cbd_tree_change_begin(tree);
     while (pos < end && !error)
@@ -319,6 +342,12 @@ static int insert_words(struct cbd_tree_pool *pool, struct cbd_tree *tree,
 }
 
 int cbd_tree_insert(struct cbd_tree_pool *pool, struct cbd_tree *tree, const struct cbd_extent *e)
+{
+    return cbd_tree_insert_aimed(pool, tree, e, NULL);
+}
+
+int cbd_tree_insert_aimed(struct cbd_tree_pool *pool, struct cbd_tree *tree,
+                          const struct cbd_extent *e, const struct cbd_tree_aim *aim)
 {
     struct cbd_extent part = *e;
     uint64_t left = e->len;
@@ -336,9 +365,10 @@ int cbd_tree_insert(struct cbd_tree_pool *pool, struct cbd_tree *tree, const str
 
         part.len = left < CBD_TREE_LEN_MAX ? left : CBD_TREE_LEN_MAX;
         w = cbd_tree_words_pack(&part);
-        error = insert_words(pool, tree, &w);
+        error = insert_words(pool, tree, &w, aim);
         if (error)
             return error;
+        aim = NULL;
         part.start += part.len;
         left -= part.len;
     }

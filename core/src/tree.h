@@ -7,8 +7,8 @@
  * same records give the same tree in whatever order they are inserted, which is what recovery
  * needs; and a fill that was overtaken by a write loses to it.
  *
- * The owner holds the lock of the tree, but for cbd_tree_find_shared and cbd_tree_prefetch. Memory
- * comes from a node pool.
+ * The owner holds the lock of the tree, but for cbd_tree_find_shared and cbd_tree_aim. Memory comes
+ * from a node pool.
  */
 #ifndef CBD_TREE_H
 #define CBD_TREE_H
@@ -56,7 +56,7 @@ struct cbd_tree_pool {
 struct cbd_tree {
     _Atomic(struct cbd_tree_node *) root; /* NULL: empty */
     _Atomic(uint64_t) seq;                /* odd while nodes change; never goes back */
-    uint32_t height;                      /* levels; 0: empty */
+    _Atomic(uint32_t) height;             /* levels; 0: empty */
     uint64_t extents;
     uint64_t nodes;
 };
@@ -105,8 +105,34 @@ bool cbd_tree_find(const struct cbd_tree *tree, uint64_t pos, struct cbd_extent 
  */
 bool cbd_tree_find_shared(const struct cbd_tree *tree, uint64_t pos, struct cbd_extent *out);
 
-/* Asks for the memory that an insert at pos will touch. Without the lock; changes nothing. */
-void cbd_tree_prefetch(const struct cbd_tree *tree, uint64_t pos);
+/* Where an insert will go: good as long as the tree does not change. */
+struct cbd_tree_aim {
+    uint64_t pos;
+    uint64_t seq;
+    struct cbd_tree_node *node; /* NULL: not known */
+    unsigned level;             /* of node; 0: it is the leaf */
+    _Atomic(uint64_t) *upper;   /* the separator at its right end; NULL: none */
+};
+
+/*
+ * The way to the leaf for pos, without the lock, in steps: each asks for the memory of the next
+ * node and does not wait for it. A caller that has something else to do between them never waits.
+ * At the end the way need not be gone again by cbd_tree_insert_aimed(), called with the lock.
+ */
+void cbd_tree_aim(const struct cbd_tree *tree, uint64_t pos, struct cbd_tree_aim *aim);
+void cbd_tree_aim_step(const struct cbd_tree *tree, struct cbd_tree_aim *aim);
+
+/* The steps that are left. */
+static inline void cbd_tree_aim_finish(const struct cbd_tree *tree, struct cbd_tree_aim *aim)
+{
+    while (aim->level > 0)
+        cbd_tree_aim_step(tree, aim);
+}
+
+/* cbd_tree_insert() of an extent whose start was aimed at. aim may be NULL. */
+int cbd_tree_insert_aimed(struct cbd_tree_pool *pool, struct cbd_tree *tree,
+                          const struct cbd_extent *e,
+                          const struct cbd_tree_aim *aim) CBD_MUST_CHECK;
 
 /*
  * Removes from [start, start+len) everything of order below `below`; an extent that sticks out is

@@ -133,7 +133,7 @@ static void add_child(struct cbd_tree_pool *pool, struct cbd_tree *tree,
     set_count(root, 1);
     inner_store(root, 1, key, child);
     CBD_TREE_SET(tree->root, root);
-    tree->height++;
+    CBD_TREE_SET(tree->height, tree->height + 1);
 }
 
 /* An append splits off an empty leaf that starts at `start`, else the upper half moves. */
@@ -216,7 +216,7 @@ void cbd_tree_edit_put(struct cbd_tree_pool *pool, struct cbd_tree *tree,
 
     if (!tree->root) {
         CBD_TREE_SET(tree->root, cbd_tree_pool_take(pool, tree, 0));
-        tree->height = 1;
+        CBD_TREE_SET(tree->height, 1);
     }
     cbd_tree_path_descend(tree, start, &path);
     if (path.node[0]->count == CBD_TREE_LEAF_MAX) {
@@ -303,12 +303,12 @@ void cbd_tree_edit_remove(struct cbd_tree_pool *pool, struct cbd_tree *tree,
         struct cbd_tree_node *root = tree->root;
 
         CBD_TREE_SET(tree->root, CBD_TREE_GET(root->inner.child[0]));
-        tree->height--;
+        CBD_TREE_SET(tree->height, tree->height - 1);
         cbd_tree_pool_give(pool, tree, root);
     }
     if (tree->root->count == 0) {
         cbd_tree_pool_give(pool, tree, tree->root);
         CBD_TREE_SET(tree->root, NULL);
-        tree->height = 0;
+        CBD_TREE_SET(tree->height, 0);
     }
 }

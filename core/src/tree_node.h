@@ -11,7 +11,7 @@
  *       only leaf that can cover a position. A separator need not be the start of an extent.
  *   T4  tree->extents and tree->nodes are exact.
  *
- * Readers without the lock (cbd_tree_find_shared) see a tree that changes under them. What they
+ * Readers without the lock (cbd_tree_find_shared, cbd_tree_aim) see a tree that changes under them. What they
  * rely on:
  *   L1  Nodes are only changed between cbd_tree_change_begin and cbd_tree_change_end, which make
  *       tree->seq odd and even again. Every store into a node is a release store and every load an

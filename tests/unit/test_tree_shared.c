@@ -188,6 +188,7 @@ static void test_same_as_with_the_lock(void **state)
 static void test_not_inside_a_change(void **state)
 {
     static struct world w;
+    struct cbd_tree_aim aim;
     struct cbd_extent e;
 
     (void)state;
@@ -197,7 +198,8 @@ static void test_not_inside_a_change(void **state)
     put(&w, 0, KEPT, 1);
     cbd_tree_change_begin(&w.tree);
     assert_false(cbd_tree_find_shared(&w.tree, 5, &e));
-    cbd_tree_prefetch(&w.tree, 5);
+    cbd_tree_aim(&w.tree, 5, &aim);
+    assert_null(aim.node);
     cbd_tree_change_end(&w.tree);
     assert_true(cbd_tree_find_shared(&w.tree, 5, &e));
     assert_true(as_put(&e, 5));
