@@ -51,8 +51,11 @@ void bench_rig_close(struct bench_rig *rig);
 void bench_rig_start(struct bench_rig *rig, bool checksums);
 void bench_rig_stop(struct bench_rig *rig);
 
-/* Forgets what is in memory, as a crash would, and attaches again. Returns the CPU time it took. */
-uint64_t bench_rig_recover(struct bench_rig *rig);
+/*
+ * Forgets what is in memory, as a crash would, and attaches again. How long it took: processor time
+ * of all threads, and the clock on the wall.
+ */
+void bench_rig_recover(struct bench_rig *rig, uint64_t *cpu_ns, uint64_t *wall_ns);
 
 /* Where block n of the working set lies on the disk: distinct for all n < 2^disk_bits. */
 uint64_t bench_rig_address(const struct bench_rig *rig, uint64_t n);
@@ -78,8 +81,9 @@ double bench_measure(struct bench_rig *rig, bench_run *run, unsigned threads, ui
 /* The share of all slices so far that did not count. */
 double bench_measure_lost(void);
 
-/* Processor time that the process has used. */
+/* Processor time that the process has used, and time that has passed. */
 uint64_t bench_cpu_ns(void);
+uint64_t bench_wall_ns(void);
 
 /* A number below `limit` from the n-th step of a sequence. Cheap, no memory. */
 uint64_t bench_random(uint64_t seed, uint64_t n, uint64_t limit);
@@ -106,6 +110,7 @@ enum bench_figure_id {
     BENCH_OF_MODE, /* the figures above are taken without and with checksums */
     BENCH_INDEX = 2 * BENCH_OF_MODE,
     BENCH_RECOVERY,
+    BENCH_RECOVERY_WALL,
     BENCH_FLUSH,
     BENCH_FIGURES,
 };

@@ -32,26 +32,47 @@ struct samples {
 };
 
 #define OF_MODE(crc, suffix, with)                                                                 \
-    [(crc) + BENCH_WRITE] = {"write" suffix, "4 KiB random write, durable" with, "x floor", "ns",  \
-                             AT_MOST, 1.4},                                                        \
-    [(crc) + BENCH_WRITE_FIRST] = {"write_first" suffix, "the same, block not yet cached" with,    \
-                                   "x floor", "ns", AT_MOST, 1.4},                                 \
-    [(crc) + BENCH_READ] = {"read" suffix, "4 KiB random read hit" with, "x floor", "ns", AT_MOST, \
-                            1.3},                                                                  \
-    [(crc) + BENCH_WRITE_SCALING] = {"write_scaling" suffix, "gain by a second writer" with,       \
-                                     "of the floor's", "x", AT_LEAST, 0.95},                       \
-    [(crc) + BENCH_READ_SCALING] = {"read_scaling" suffix, "gain by a second reader" with,         \
-                                    "of the floor's", "x", AT_LEAST, 0.95},                        \
-    [(crc) + BENCH_WRITE_TWO] = {"write_two" suffix, "throughput of two writers" with,             \
-                                 "of two floors", "ns", NO_GOAL, 0},                               \
-    [(crc) + BENCH_READ_TWO] = {"read_two" suffix, "throughput of two readers" with,               \
-                                "of two floors", "ns", NO_GOAL, 0}
+    [(crc) + BENCH_WRITE] = {"write" suffix, "4 KiB random write, durable" with,                   \
+                             "x floor",      "ns",                                                 \
+                             AT_MOST,        1.4},                                                 \
+             [(crc) + BENCH_WRITE_FIRST] = {"write_first" suffix,                                  \
+                                            "the same, block not yet cached" with,                 \
+                                            "x floor",                                             \
+                                            "ns",                                                  \
+                                            AT_MOST,                                               \
+                                            1.4},                                                  \
+             [(crc) + BENCH_READ] = {"read" suffix, "4 KiB random read hit" with,                  \
+                                     "x floor",     "ns",                                          \
+                                     AT_MOST,       1.3},                                          \
+             [(crc) + BENCH_WRITE_SCALING] = {"write_scaling" suffix,                              \
+                                              "gain by a second writer" with,                      \
+                                              "of the floor's",                                    \
+                                              "x",                                                 \
+                                              AT_LEAST,                                            \
+                                              0.95},                                               \
+             [(crc) + BENCH_READ_SCALING] = {"read_scaling" suffix,                                \
+                                             "gain by a second reader" with,                       \
+                                             "of the floor's",                                     \
+                                             "x",                                                  \
+                                             AT_LEAST,                                             \
+                                             0.95},                                                \
+             [(crc) + BENCH_WRITE_TWO] = {"write_two" suffix,                                      \
+                                          "throughput of two writers" with,                        \
+                                          "of two floors",                                         \
+                                          "ns",                                                    \
+                                          NO_GOAL,                                                 \
+                                          0},                                                      \
+             [(crc) + BENCH_READ_TWO] = {"read_two" suffix, "throughput of two readers" with,      \
+                                         "of two floors",   "ns",                                  \
+                                         NO_GOAL,           0}
 
 static const struct figure figures[BENCH_FIGURES] = {
     OF_MODE(0, "", ""),
     OF_MODE(BENCH_OF_MODE, "_crc", ", checksums"),
     [BENCH_INDEX] = {"index_bytes", "DRAM per cached 4 KiB block", "B", NULL, AT_MOST, 40},
-    [BENCH_RECOVERY] = {"recovery", "recovery", "M extents/s", NULL, AT_LEAST, 5},
+    [BENCH_RECOVERY] = {"recovery", "recovery, a core", "M extents/s", NULL, AT_LEAST, 5},
+    [BENCH_RECOVERY_WALL] = {"recovery_wall", "recovery, all cores", "M extents/s", NULL, NO_GOAL,
+                             0},
     [BENCH_FLUSH] = {"flush", "FLUSH with nothing to do", "ns", NULL, AT_MOST, 100},
 };
 
@@ -105,12 +126,14 @@ static void print_text(const struct figure *f, const struct samples *s,
     if (f->kind != NO_GOAL)
         snprintf(goal, sizeof(goal), "%s %.4g", f->kind == AT_MOST ? "<=" : ">=", f->goal);
     if (f->pair_unit != NULL)
-        snprintf(parts, sizeof(parts), "floor %.4g %s, engine %.4g %s",
-                 median(s->floor, s->count), f->pair_unit, median(s->engine, s->count),
-                 f->pair_unit);
+        snprintf(parts, sizeof(parts), "floor %.4g %s, engine %.4g %s", median(s->floor, s->count),
+                 f->pair_unit, median(s->engine, s->count), f->pair_unit);
     printf("%-44s %7.4g %-14s (%.4g .. %.4g)  %-8s %-6s %s\n", f->what, value, f->unit, s->value[0],
            s->value[s->count - 1], goal,
-           options->quick || f->kind == NO_GOAL ? "" : met(f, s) ? "met" : "MISSED", parts);
+           options->quick || f->kind == NO_GOAL ? ""
+           : met(f, s)                          ? "met"
+                                                : "MISSED",
+           parts);
 }
 
 static void set_real(json_t *object, const char *key, double value)

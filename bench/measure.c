@@ -47,6 +47,11 @@ uint64_t bench_cpu_ns(void)
     return clock_ns(CLOCK_PROCESS_CPUTIME_ID);
 }
 
+uint64_t bench_wall_ns(void)
+{
+    return clock_ns(CLOCK_MONOTONIC);
+}
+
 uint64_t bench_random(uint64_t seed, uint64_t n, uint64_t limit)
 {
     uint64_t x = seed + n * UINT64_C(0x9e3779b97f4a7c15);

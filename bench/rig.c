@@ -144,15 +144,17 @@ void bench_rig_stop(struct bench_rig *rig)
     rig->cache = NULL;
 }
 
-uint64_t bench_rig_recover(struct bench_rig *rig)
+void bench_rig_recover(struct bench_rig *rig, uint64_t *cpu_ns, uint64_t *wall_ns)
 {
-    uint64_t start_ns;
+    uint64_t start_cpu_ns, start_wall_ns;
 
     bench_rig_stop(rig);
     bench_must(cbd_cache_open(rig->pm, rig->env, 0, &rig->cache), "open");
-    start_ns = bench_cpu_ns();
+    start_cpu_ns = bench_cpu_ns();
+    start_wall_ns = bench_wall_ns();
     bench_must(cbd_backend_attach(rig->cache, rig->id, &rig->disk, NULL, &rig->backend), "attach");
-    return bench_cpu_ns() - start_ns;
+    *cpu_ns = bench_cpu_ns() - start_cpu_ns;
+    *wall_ns = bench_wall_ns() - start_wall_ns;
 }
 
 uint64_t bench_rig_address(const struct bench_rig *rig, uint64_t n)

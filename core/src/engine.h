@@ -420,6 +420,27 @@ void cbd_epoch_limit(struct cbd_backend *b, unsigned lane, uint64_t epoch);
 void cbd_epoch_barrier(struct cbd_backend *b);
 bool cbd_epoch_dirty(struct cbd_backend *b, uint64_t epoch);
 
+/* bulk.c: many records into the index; each user has a line of its own */
+#define CBD_BULK_LINE 16u
+
+struct cbd_bulk_record {
+    struct cbd_record record;
+    uint32_t segment;
+    struct cbd_index_tree *tree;
+    struct cbd_tree_aim aim;
+};
+
+struct cbd_bulk {
+    struct cbd_backend *backend;
+    bool shared; /* there are other lines: trees must be locked */
+    uint64_t in, out;
+    struct cbd_bulk_record line[CBD_BULK_LINE];
+};
+
+int cbd_bulk_insert(struct cbd_bulk *k, const struct cbd_record *r,
+                    uint32_t segment) CBD_MUST_CHECK;
+int cbd_bulk_end(struct cbd_bulk *k) CBD_MUST_CHECK;
+
 /* recover.c */
 uint32_t cbd_owned_segments(const struct cbd_backend *b);
 int cbd_recover(struct cbd_backend *b) CBD_MUST_CHECK;

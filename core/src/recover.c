@@ -15,7 +15,8 @@
  * V1  what the tables were found to say is made durable, then copies are made equal, before the
  *     engine writes to one of them (T1): after a crash of the process alone a copy may be readable
  *     and not yet durable;
- * V2  order decides, so the result does not depend on the order of the scan;
+ * V2  order decides, so the result does not depend on the order of the scan, nor on how many parts
+ *     of it run at a time; nothing is stored before all parts have ended;
  * V3  a void record is durable before the stream goes on: the next record will say that every slot
  *     below it is durable, and that is then true;
  * V4  after a crash of the process alone, what is readable may not be durable. The only record of
@@ -39,9 +40,23 @@ struct dirty_segment {
     uint64_t last;
 };
 
+/* What the scan of a segment found, for the pass that follows. */
+struct scanned {
+    struct cbd_scan scan;
+    uint64_t first, last; /* epochs of its dirty records; first 0: nothing dirty */
+    int error;
+};
+
+/* Segments are scanned in so many parts where the environment runs parts side by side. */
+#define PARTS 16u
+
+/* One part, and in the end the sum of all. */
 struct recovery {
     struct cbd_backend *b;
-    uint32_t id; /* segment being scanned */
+    struct cbd_bulk bulk;
+    struct scanned *scanned;   /* for each segment */
+    uint32_t first_id, end_id; /* segments of this part */
+    uint32_t id;               /* segment being scanned */
     struct dirty_segment *dirty;
     uint32_t dirty_count;
     uint64_t epoch_max;
@@ -115,7 +130,7 @@ static int visit_record(void *arg, uint32_t slot, const struct cbd_record *r)
         return 0; /* H1 */
     rec->live++;
     rec->stats.recovered_records++;
-    return cbd_index_insert_range(b, r, rec->id, NULL); /* V2 */
+    return cbd_bulk_insert(&rec->bulk, r, rec->id); /* V2 */
 }
 
 /* V3 */
@@ -220,13 +235,20 @@ static int end_streams(struct recovery *rec)
     return error;
 }
 
-static int recover_segment(struct recovery *rec, uint32_t id)
+static bool is_free(const struct cbd_backend *b, const struct cbd_segment *seg)
+{
+    return seg->entry.status == CBD_M_SEGMENT_FREE ||
+           (seg->entry.status == CBD_M_SEGMENT_CLOSED && seg->entry.order_max < b->state.horizon);
+}
+
+/* Reads only, but for the index and what is in memory of this segment. */
+static int scan_segment(struct recovery *rec, uint32_t id)
 {
     struct cbd_backend *b = rec->b;
     struct cbd_cache *c = b->cache;
     struct cbd_segment *seg = &c->segments[id];
     bool closed = seg->entry.status == CBD_M_SEGMENT_CLOSED;
-    struct cbd_scan scan;
+    struct scanned *s = &rec->scanned[id];
     int error;
 
     if (seg->entry.generation > CBD_GENERATION_START_MAX) {
@@ -236,16 +258,8 @@ static int recover_segment(struct recovery *rec, uint32_t id)
                    CBD_GENERATION_START_MAX);
         return CBD_E_CORRUPT;
     }
-    if (seg->entry.status == CBD_M_SEGMENT_FREE ||
-        (seg->entry.status == CBD_M_SEGMENT_CLOSED && seg->entry.order_max < b->state.horizon)) {
-        cbd_segment_make_free(b, id);
+    if (is_free(b, seg) || (rec->warm && closed))
         return 0;
-    }
-    if (rec->warm && seg->entry.status == CBD_M_SEGMENT_CLOSED) {
-        cbd_warm_add_closed(b, id);
-        note_segment(rec, seg);
-        return 0;
-    }
     rec->id = id;
     rec->first = 0;
     rec->last = 0;
@@ -255,24 +269,94 @@ static int recover_segment(struct recovery *rec, uint32_t id)
     seg->order_max = closed ? seg->entry.order_max : 0;
     seg->epoch_max = closed ? seg->entry.epoch_max : 0;
     seg->listed = false;
-    error = cbd_scan_segment(c, id, &scan, visit_record, rec);
+    error = cbd_scan_segment(c, id, &s->scan, visit_record, rec);
+    s->first = rec->first;
+    s->last = rec->last;
+    return error == 0 ? cbd_bulk_end(&rec->bulk) : error;
+}
+
+/* A part ends at its first error: the pass that follows stops there or earlier. */
+static void scan_part(void *arg, unsigned n)
+{
+    struct recovery *rec = (struct recovery *)arg + n;
+    struct cbd_cache *c = rec->b->cache;
+    int error = 0;
+
+    for (uint32_t id = rec->first_id; id < rec->end_id && error == 0; id++) {
+        if (c->segments[id].entry.owner != rec->b->id + 1)
+            continue;
+        cbd_segment_seeds(c, id, &c->segments[id]);
+        error = scan_segment(rec, id);
+        rec->scanned[id].error = error;
+    }
+}
+
+/* The parts, side by side or in turn; what they counted goes into `sum`. */
+static int scan_all(struct recovery *sum)
+{
+    struct cbd_env *env = sum->b->cache->env;
+    uint32_t segments = sum->b->cache->super.geo.segment_count;
+    unsigned parts = env->ops->run != NULL ? PARTS : 1;
+    struct recovery *part = env->ops->alloc(env, parts * sizeof(*part));
+
+    if (part == NULL)
+        return CBD_E_NOMEM;
+    for (unsigned n = 0; n < parts; n++) {
+        part[n] = *sum;
+        part[n].bulk.backend = sum->b;
+        part[n].bulk.shared = parts > 1;
+        part[n].first_id = (uint32_t)((uint64_t)segments * n / parts);
+        part[n].end_id = (uint32_t)((uint64_t)segments * (n + 1) / parts);
+    }
+    if (parts > 1)
+        env->ops->run(env, scan_part, part, parts);
+    else
+        scan_part(part, 0);
+    for (unsigned n = 0; n < parts; n++) {
+        sum->dirty_space += part[n].dirty_space;
+        sum->stats.recovered_records += part[n].stats.recovered_records;
+        sum->stats.recovered_dirty_bytes += part[n].stats.recovered_dirty_bytes;
+    }
+    env->ops->free(env, part, parts * sizeof(*part));
+    return 0;
+}
+
+/* What was scanned becomes the state of the segment and its stream. In turn, by number. */
+static int recover_segment(struct recovery *rec, uint32_t id)
+{
+    struct cbd_backend *b = rec->b;
+    struct cbd_cache *c = b->cache;
+    struct cbd_segment *seg = &c->segments[id];
+    const struct scanned *s = &rec->scanned[id];
+    int error = 0;
+
+    if (s->error != 0)
+        return s->error;
+    if (is_free(b, seg)) {
+        cbd_segment_make_free(b, id);
+        return 0;
+    }
+    if (rec->warm && seg->entry.status == CBD_M_SEGMENT_CLOSED) {
+        cbd_warm_add_closed(b, id);
+        note_segment(rec, seg);
+        return 0;
+    }
+    if (s->scan.damaged != 0 && !CBD_CANARY(DAMAGE_PASSED))
+        error = cbd_lost_note(b, id, &s->scan);
     if (error != 0)
         return error;
-    if (scan.damaged != 0 && !CBD_CANARY(DAMAGE_PASSED))
-        error = cbd_lost_note(b, id, &scan);
-    if (error != 0)
-        return error;
-    seg->records = scan.records;
-    seg->payload_end = scan.payload_end;
-    if (rec->first == 0)
+    rec->id = id;
+    seg->records = s->scan.records;
+    seg->payload_end = s->scan.payload_end;
+    if (s->first == 0)
         seg->written = seg->records;
     else
         rec->dirty[rec->dirty_count++] =
-            (struct dirty_segment){seg->entry.stream % b->stream_count, id, rec->first, rec->last};
+            (struct dirty_segment){seg->entry.stream % b->stream_count, id, s->first, s->last};
     note_segment(rec, seg);
     if (rec->warm)
         cbd_warm_add_open(b, id);
-    return seg->entry.status == CBD_M_SEGMENT_OPEN ? resume_segment(rec, &scan) : 0;
+    return seg->entry.status == CBD_M_SEGMENT_OPEN ? resume_segment(rec, &s->scan) : 0;
 }
 
 /* Repairs what belongs to this backend (1). */
@@ -371,14 +455,11 @@ int cbd_recover(struct cbd_backend *b)
     if (error != 0)
         return error;
     rec.dirty = c->env->ops->alloc(c->env, count * sizeof(*rec.dirty));
-    if (rec.dirty == NULL)
-        return CBD_E_NOMEM;
-    for (uint32_t id = 0; id < count && error == 0; id++) {
-        if (c->segments[id].entry.owner != b->id + 1)
-            continue;
-        cbd_segment_seeds(c, id, &c->segments[id]);
-        error = recover_segment(&rec, id);
-    }
+    rec.scanned = c->env->ops->alloc(c->env, count * sizeof(*rec.scanned));
+    error = rec.dirty == NULL || rec.scanned == NULL ? CBD_E_NOMEM : scan_all(&rec);
+    for (uint32_t id = 0; id < count && error == 0; id++)
+        if (c->segments[id].entry.owner == b->id + 1)
+            error = recover_segment(&rec, id);
     if (error == 0)
         error = begin_counting(&rec);
     if (error == 0)
@@ -395,7 +476,10 @@ int cbd_recover(struct cbd_backend *b)
         else if (rec.warm)
             error = cbd_warm_ready(b);
     }
-    c->env->ops->free(c->env, rec.dirty, count * sizeof(*rec.dirty));
+    if (rec.dirty != NULL)
+        c->env->ops->free(c->env, rec.dirty, count * sizeof(*rec.dirty));
+    if (rec.scanned != NULL)
+        c->env->ops->free(c->env, rec.scanned, count * sizeof(*rec.scanned));
     if (error == 0 && (b->state.flags & CBD_M_STATE_DROPPING) == 0)
         error = cbd_identity_check(b); /* Q2 */
     /* What is cold may be older than what is lost, and all of it is clean: nothing stays (H2). */

@@ -10,6 +10,7 @@
 
 #include "arena.h"
 #include "env_impl.h"
+#include "run.h"
 #include "shim_common.h"
 
 #define NS_PER_S UINT64_C(1000000000)
@@ -139,6 +140,25 @@ static void env_yield(struct cbd_env *env, enum cbd_yield why)
         sched_yield();
 }
 
+static void env_run(struct cbd_env *env, void (*job)(void *arg, unsigned n), void *arg,
+                    unsigned count)
+{
+    (void)env;
+    shim_run(job, arg, count);
+}
+
+/* With one processor there is nothing to run side by side. */
+static const struct cbd_env_ops env_ops_one = {
+    .alloc = env_alloc,
+    .free = env_free,
+    .now_ns = env_now_ns,
+    .random = env_random,
+    .report = env_report,
+    .wait = env_wait,
+    .wake = env_wake,
+    .yield = env_yield,
+};
+
 static const struct cbd_env_ops env_ops = {
     .alloc = env_alloc,
     .free = env_free,
@@ -148,6 +168,7 @@ static const struct cbd_env_ops env_ops = {
     .wait = env_wait,
     .wake = env_wake,
     .yield = env_yield,
+    .run = env_run,
 };
 
 /* A condition variable whose timed waits do not follow changes of the wall clock. */
@@ -173,7 +194,7 @@ int cbd_shim_env_open(void (*report)(void *arg, const struct cbd_report *report)
     *env = NULL;
     if (e == NULL)
         return shim_fail(err, CBD_E_NOMEM, ENOMEM, "environment", "no memory");
-    e->env.ops = &env_ops;
+    e->env.ops = shim_processors() > 1 ? &env_ops : &env_ops_one;
     e->report = report;
     e->arg = arg;
     e->arena = shim_arena_open();

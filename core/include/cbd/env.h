@@ -47,6 +47,12 @@ struct cbd_env_ops {
     int (*wait)(struct cbd_env *env, bool (*ready)(void *arg), void *arg, uint64_t timeout_ns);
     void (*wake)(struct cbd_env *env);                      /* something a wait() may look at changed */
     void (*yield)(struct cbd_env *env, enum cbd_yield why); /* may be NULL */
+    /*
+     * Calls job(arg, n) once for each n below count, in any order and side by side, and returns when
+     * all have returned. The other operations may be called by all of them. NULL: there is one
+     * processor, the core does one thing at a time.
+     */
+    void (*run)(struct cbd_env *env, void (*job)(void *arg, unsigned n), void *arg, unsigned count);
 };
 
 struct cbd_env {
