@@ -60,6 +60,49 @@ static bool fewer_pairs(struct minimizer *z)
     return any;
 }
 
+/* One large write in the place of several operations: what fills the cache needs no more. */
+static bool one_write(struct minimizer *z)
+{
+    static const uint64_t lens[] = {65536, 262144, 1048576};
+    bool any = false;
+
+    for (size_t chunk = z->w.count; chunk >= 2; chunk = chunk > 8 ? chunk / 2 : chunk - 1) {
+        for (size_t from = 0; from + chunk <= z->w.count; from++) {
+            for (size_t k = 0; k < sizeof(lens) / sizeof(lens[0]); k++) {
+                struct sim_work_op op = {.kind = SIM_WORK_WRITE, .disk = z->w.ops[from].disk};
+
+                op.len_bytes = lens[k];
+                begin(z);
+                drop_ops(&z->next, from, chunk - 1);
+                z->next.ops[from] = op;
+                if (!minimize_accept(z, false))
+                    continue;
+                any = true;
+                if (from + chunk > z->w.count)
+                    break;
+            }
+        }
+    }
+    return any;
+}
+
+/* A cache that is full sooner. */
+static bool smaller_cache(struct minimizer *z)
+{
+    static const uint64_t sizes[] = {2304, 2368, 2432, 2496, 2560, 2688, 2816};
+
+    for (size_t k = 0; k < sizeof(sizes) / sizeof(sizes[0]); k++) {
+        if (sizes[k] * 1024 >= z->w.config.cache_bytes)
+            return false;
+        begin(z);
+        z->next.config.cache_bytes = sizes[k] * 1024;
+        z->next.config.segment_bytes = 64u << 10;
+        if (minimize_accept(z, false))
+            return true;
+    }
+    return false;
+}
+
 static bool change_op(struct minimizer *z, size_t i, const struct sim_work_op *op)
 {
     begin(z);
@@ -206,6 +249,9 @@ static bool usual_settings(struct minimizer *z)
     for (const struct sim_work_field *f = sim_work_fields; f->name != NULL; f++) {
         uint64_t value = sim_work_field_get(f, &usual.config);
 
+        /* A small cache has made operations needless; it would take them all. */
+        if (strcmp(f->name, "cache") == 0 && z->w.config.cache_bytes < value)
+            continue;
         if (sim_work_field_get(f, &z->w.config) == value || strcmp(f->name, "canary") == 0 ||
             strcmp(f->name, "drop") == 0)
             continue;
@@ -238,6 +284,10 @@ static void make_small(struct minimizer *z)
     while (again && !z->result->exhausted) {
         again = one_disk(z);
         again = fewer_ops(z) || again;
+        if (z->w.count > 4) {
+            again = one_write(z) || again;
+            again = smaller_cache(z) || again;
+        }
         again = usual_settings(z) || again;
         again = fewer_clients(z) || again;
         again = simpler_ops(z) || again;
