@@ -2,6 +2,7 @@
 /* The scenes of the contract, on a small machine of their own. */
 #include "contract.h"
 
+#include <setjmp.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -28,6 +29,12 @@ struct rig {
     struct cbd_env_ops ops;
     const struct cbd_env_ops *real;
     bool no_memory;
+    bool fills;
+    bool overtake; /* the next wait is that of a read, and much happens before it ends */
+    bool background;
+    enum cbd_step die_at; /* the process dies before this step */
+    uint64_t record_off;  /* of the last record that was stored */
+    jmp_buf died;
     struct sim_pmem *pmem;
     struct sim_disk *disk[DISKS];
     struct cbd_cache *cache;
@@ -50,17 +57,25 @@ static bool expect(struct rig *r, bool good, const char *what, int64_t got)
     return good && !r->failed;
 }
 
+static void overtake(struct rig *r);
+
 static bool progress(void *arg)
 {
     struct rig *r = arg;
 
+    if (r->overtake) {
+        r->overtake = false;
+        overtake(r);
+        return true;
+    }
     for (uint32_t n = 0; n < DISKS; n++) {
         if (sim_disk_inflight(r->disk[n]) != 0) {
             sim_disk_complete(r->disk[n], 0);
             return true;
         }
     }
-    return false;
+    return r->background && (cbd_backend_step(r->backend[0], CBD_WORK_WRITEBACK) > 0 ||
+                             cbd_backend_step(r->backend[0], CBD_WORK_RECLAIM) > 0);
 }
 
 static void *rig_alloc(struct cbd_env *env, size_t len_bytes)
@@ -138,7 +153,7 @@ static int add(struct rig *r, uint32_t n, uint32_t segments, uint32_t streams)
 
 static int attach(struct rig *r, uint32_t n)
 {
-    struct cbd_attach_options options = {.no_fill = true, .dirty_start_percent = 100};
+    struct cbd_attach_options options = {.no_fill = !r->fills, .dirty_start_percent = 100};
 
     if (r->failed)
         return CBD_E_INVALID;
@@ -223,6 +238,95 @@ static void restart(struct rig *r, uint32_t backends)
     }
 }
 
+/* The disk has answered with old data; now its block is written, written back and forgotten. */
+static void overtake(struct rig *r)
+{
+    sim_disk_complete(r->disk[0], 0);
+    r->background = true;
+    r->pmem->thread = 1;
+    for (uint32_t i = 0; i < 6 * SHARE * (SEGMENT_BYTES / BLOCK); i++) {
+        expect(r, write_block(r, 0, i == 0 ? 0 : 1 + i % (BLOCKS - 1)) == 0, "write", i);
+        if (i % 8 == 0)
+            expect(r, cbd_flush(r->backend[0], 1) == 0, "flush", i);
+    }
+    r->background = false;
+    r->pmem->thread = 0;
+}
+
+/* D10: a read fill that comes after all this is too old. */
+static void late_fill(struct rig *r)
+{
+    create(r, SIM_ADR, 512);
+    r->fills = true;
+    begin(r, 0, 1);
+    r->overtake = true;
+    expect(r, !r->failed && cbd_read(r->backend[0], 0, 0, r->buf, BLOCK) == 0, "read", 0);
+    compare(r, 0, "a read fill hides a newer write");
+}
+
+/* W1: what is written after a drain is of a later epoch, and reaches the disk as well. */
+static void drained(struct rig *r)
+{
+    create(r, SIM_ADR, 512);
+    begin(r, 0, 1);
+    for (uint32_t i = 0; i < 3; i++) {
+        expect(r, write_block(r, 0, i) == 0, "write", i);
+        if (r->failed)
+            return;
+        cbd_backend_drain(r->backend[0], true);
+        r->background = true;
+        while (progress(r))
+            ;
+        r->background = false;
+        cbd_backend_drain(r->backend[0], false);
+    }
+    expect(r, write_block(r, 0, 3) == 0, "write", 3);
+    expect(r, !r->failed && cbd_backend_detach(r->backend[0]) == 0, "detach", 0);
+    compare_disk(r, 0);
+}
+
+static void die(void *arg, const struct sim_pm_event *ev)
+{
+    struct rig *r = arg;
+
+    if (ev->step == CBD_STEP_INSERT_RECORD)
+        r->record_off = ev->off;
+    if (ev->step == r->die_at)
+        longjmp(r->died, 1);
+}
+
+static void write_and_die(struct rig *r, uint32_t block, enum cbd_step step)
+{
+    r->die_at = step;
+    r->pmem->hook = die;
+    r->pmem->hook_arg = r;
+    if (setjmp(r->died) == 0)
+        (void)!write_block(r, 0, block);
+    r->pmem->hook = NULL;
+}
+
+/*
+ * D12: a write dies before its record; the next one of the stream takes the same place, and of it
+ * only the record reaches the medium. Header and data are whole, and belong to the first.
+ */
+static void foreign_payload(struct rig *r)
+{
+    static const struct sim_crash none = {.kind = SIM_CRASH_NONE};
+    uint8_t record[CBD_LINE_BYTES];
+
+    create(r, SIM_ADR, 512);
+    begin(r, 0, 1);
+    expect(r, write_block(r, 0, 1) == 0, "write", 0);
+    write_and_die(r, 2, CBD_STEP_INSERT_RECORD);
+    restart(r, 1);
+    write_and_die(r, 3, CBD_STEP_INSERT_RECORD_FENCE);
+    memcpy(record, r->pmem->pm.base + r->record_off, sizeof(record));
+    sim_pmem_crash(r->pmem, &none);
+    sim_pmem_poke(r->pmem, r->record_off, record, sizeof(record));
+    restart(r, 1);
+    compare(r, 0, "a record was given the data of another write");
+}
+
 /* D7, D8, D21: a disk that is not the one that was added. */
 static void wrong_disk(struct rig *r)
 {
@@ -297,9 +401,12 @@ static void no_memory(struct rig *r)
         error = write_block(r, 0, i);
         expect(r, error == 0 || error == CBD_E_NOMEM, "a write without memory", error);
         r->no_memory = false;
+        r->pmem->thread = (i + 1) % 2; /* what failed was stored by the other one, and not fenced */
         error = write_block(r, 0, i);
         expect(r, error == 0, "a write after a shortage of memory", error);
     }
+    expect(r, r->pmem->counts.mixed.count == 0, "two threads store to one place without a fence",
+           (int64_t)r->pmem->counts.mixed.line_off);
     compare(r, 0, "after a shortage of memory");
     restart(r, 1);
     compare(r, 0, "after a shortage of memory and a power cut");
@@ -414,6 +521,9 @@ static const struct {
     {"a fence fails", fence_fails},
     {"a detach fails", detach_fails},
     {"abandon waits", abandon_waits},
+    {"a fill comes late", late_fill},
+    {"drained, and on", drained},
+    {"a payload of another write", foreign_payload},
     {"format with the same salt", format_again},
     {"format of a wiped device", format_wiped},
 };

@@ -45,15 +45,23 @@ static int generator_next(void *arg, struct sim_request *r, struct sim_trace_err
             : dice < 75 ? SIM_REQUEST_READ
             : dice < 85 ? SIM_REQUEST_TRIM
                         : SIM_REQUEST_FLUSH;
+    if (r->op == SIM_REQUEST_FLUSH && g->no_flush)
+        r->op = SIM_REQUEST_WRITE;
     if (r->op == SIM_REQUEST_FLUSH)
         return 1;
-    r->fua = r->op == SIM_REQUEST_WRITE && dice < 5;
+    r->fua = r->op == SIM_REQUEST_WRITE && dice < 5 && !g->no_flush;
     r->len_bytes = draw_len(g);
     if (r->op == SIM_REQUEST_TRIM && g->trim_max_bytes != 0 && sim_rng_chance(&g->rng, 1, 4))
         r->len_bytes = (1 + sim_rng_below(&g->rng, g->trim_max_bytes / SECTOR)) * SECTOR;
     r->off_bytes = sim_rng_below(&g->rng, sectors) * SECTOR;
     if (sim_rng_chance(&g->rng, 1, 2))
         r->off_bytes = r->off_bytes / 4096 * 4096;
+    if (g->edge_bytes != 0 && sim_rng_chance(&g->rng, 1, 4)) {
+        uint64_t edge = (r->off_bytes / g->edge_bytes + 1) * g->edge_bytes;
+
+        if (edge + r->len_bytes <= g->space_bytes)
+            r->off_bytes = edge - r->len_bytes / 2 / SECTOR * SECTOR;
+    }
     if (r->off_bytes + r->len_bytes > g->space_bytes)
         r->len_bytes = g->space_bytes - r->off_bytes;
     return 1;

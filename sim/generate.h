@@ -13,6 +13,8 @@ struct sim_generator {
     uint32_t volumes;
     uint32_t len_max_bytes;
     uint64_t trim_max_bytes; /* of every fourth discard; 0: like all others */
+    uint64_t edge_bytes;     /* every fourth request lies across a multiple of this; 0: none does */
+    bool no_flush;           /* neither FLUSH nor FUA */
     /* private */
     struct sim_rng rng;
     uint64_t done;

@@ -5,6 +5,7 @@
 #include "admin.h"
 #include "campaign.h"
 #include "contract.h"
+#include "damage.h"
 #include "generate.h"
 #include "hunt.h"
 #include "sim_base.h"
@@ -19,10 +20,13 @@ struct strategy {
     /* of a campaign */
     uint64_t requests, crashes;
     uint32_t subsets, restarts;
+    uint32_t seeds; /* one campaign for each; 0: one */
     uint64_t space_bytes, trim_max_bytes;
     uint32_t len_max_bytes;
+    uint64_t edge_bytes;
+    bool no_flush;
     struct sim_config config;
-    /* of the administrative scenario */
+    struct sim_damage_config damage;
     struct sim_admin_config admin;
 };
 
@@ -42,16 +46,18 @@ static bool run_contract(const struct strategy *s, uint64_t *states, char *failu
     return false;
 }
 
-static bool run_campaign(const struct strategy *s, uint64_t *states, char *failure,
-                         size_t failure_bytes)
+static bool run_seed(const struct strategy *s, uint64_t seed, uint64_t *states, char *failure,
+                     size_t failure_bytes)
 {
     struct sim_generator generator = {
-        .seed = SEED,
+        .seed = sim_rng_mix(s->config.seed, seed),
         .requests = s->requests,
         .space_bytes = s->space_bytes,
         .volumes = s->config.backends,
         .len_max_bytes = s->len_max_bytes,
         .trim_max_bytes = s->trim_max_bytes,
+        .edge_bytes = s->edge_bytes,
+        .no_flush = s->no_flush,
     };
     struct sim_campaign c = {
         .config = s->config,
@@ -66,6 +72,7 @@ static bool run_campaign(const struct strategy *s, uint64_t *states, char *failu
     struct sim_result *result = sim_zalloc(1, sizeof(*result));
     bool found;
 
+    c.config.seed += seed;
     SIM_REQUIRE(sim_campaign_run(&c, result) == 0);
     found = result->run_failed || result->failures != 0;
     if (found)
@@ -74,6 +81,21 @@ static bool run_campaign(const struct strategy *s, uint64_t *states, char *failu
     *states += result->judged.states + 1; /* the run itself is compared as well */
     free(result);
     return found;
+}
+
+static bool run_campaign(const struct strategy *s, uint64_t *states, char *failure,
+                         size_t failure_bytes)
+{
+    for (uint64_t seed = 0; seed < s->seeds + (s->seeds == 0); seed++)
+        if (run_seed(s, seed, states, failure, failure_bytes))
+            return true;
+    return false;
+}
+
+static bool run_damage(const struct strategy *s, uint64_t *states, char *failure,
+                       size_t failure_bytes)
+{
+    return !sim_damage_run(&s->damage, states, failure, failure_bytes);
 }
 
 static bool run_admin(const struct strategy *s, uint64_t *states, char *failure,
@@ -114,31 +136,124 @@ static const struct strategy strategies[] = {
                    .dirty_start_percent = 20},
     },
     {
-        .name = "admin",
-        .what = "format, add, attach, detach and remove, every step cut, every copy lost",
-        .run = run_admin,
-        .admin = {.seed = SEED, .subsets = 8, .model = SIM_ADR, .stop_at_first = true},
+        .name = "damage",
+        .what = "the medium is damaged in one place: what do check, recovery and reads say",
+        .run = run_damage,
+        .damage = {.world = {.seed = SEED + 10,
+                             .cache_bytes = 3 * MIB,
+                             .segment_bytes = 64u << 10,
+                             .streams = 2,
+                             .backends = 1,
+                             .disk_bytes = {1 * MIB},
+                             .logical_block_bytes = 512,
+                             .dirty_start_percent = 20},
+                   .requests = 300,
+                   .every = 25,
+                   .damages = 100,
+                   .space_bytes = MIB / 2,
+                   .len_max_bytes = 16u << 10},
     },
     {
-        .name = "mixed",
-        .what = "two disks, three streams, four trees, large discards",
+        .name = "tiny",
+        .what = "requests of a few sectors: records fill more of a segment than data",
+        .run = run_campaign,
+        .requests = 3000,
+        .crashes = 40,
+        .subsets = 8,
+        .restarts = 4,
+        .space_bytes = MIB / 2,
+        .len_max_bytes = 1024,
+        .config = {.seed = SEED + 8,
+                   .cache_bytes = 3 * MIB,
+                   .segment_bytes = 64u << 10,
+                   .streams = 1,
+                   .backends = 1,
+                   .disk_bytes = {2 * MIB},
+                   .logical_block_bytes = 512,
+                   .dirty_start_percent = 20},
+    },
+    {
+        .name = "large",
+        .what = "requests of up to 1 MiB side by side",
+        .run = run_campaign,
+        .requests = 300,
+        .crashes = 40,
+        .subsets = 8,
+        .restarts = 4,
+        .space_bytes = 2 * MIB,
+        .len_max_bytes = 1024u << 10,
+        .no_flush = true,
+        .config = {.seed = SEED + 9,
+                   .cache_bytes = 6 * MIB,
+                   .segment_bytes = 256u << 10,
+                   .streams = 2,
+                   .backends = 1,
+                   .disk_bytes = {4 * MIB},
+                   .logical_block_bytes = 512,
+                   .dirty_start_percent = 50},
+    },
+    {
+        .name = "no flush",
+        .what = "small writes, discards of many regions, and nobody flushes",
+        .run = run_campaign,
+        .requests = 1500,
+        .crashes = 60,
+        .subsets = 8,
+        .restarts = 4,
+        .space_bytes = 16 * MIB,
+        .trim_max_bytes = 15 * MIB,
+        .len_max_bytes = 32u << 10,
+        .edge_bytes = 4 * MIB,
+        .no_flush = true,
+        .config = {.seed = SEED + 7,
+                   .cache_bytes = 5 * MIB,
+                   .segment_bytes = 128u << 10,
+                   .streams = 2,
+                   .trees = 2,
+                   .backends = 1,
+                   .disk_bytes = {16 * MIB},
+                   .logical_block_bytes = 512,
+                   .dirty_start_percent = 30},
+    },
+    {
+        .name = "errors",
+        .what = "the disk fails writes, flushes and discards",
+        .run = run_campaign,
+        .requests = 400,
+        .crashes = 100,
+        .subsets = 16,
+        .restarts = 4,
+        .space_bytes = 2 * MIB,
+        .len_max_bytes = 64u << 10,
+        .config = {.seed = SEED + 2,
+                   .cache_bytes = 3 * MIB,
+                   .segment_bytes = 64u << 10,
+                   .streams = 2,
+                   .backends = 1,
+                   .disk_bytes = {2 * MIB},
+                   .logical_block_bytes = 512,
+                   .dirty_start_percent = 20,
+                   .space_timeout_ns = UINT64_C(1000000000),
+                   .faults = SIM_FAULTS_HONEST},
+    },
+    {
+        .name = "restless",
+        .what = "the power fails every few requests, and the run goes on",
         .run = run_campaign,
         .requests = 600,
         .crashes = 100,
         .subsets = 16,
-        .restarts = 8,
-        .space_bytes = 24 * MIB,
-        .trim_max_bytes = 20 * MIB,
-        .len_max_bytes = 256u << 10,
-        .config = {.seed = SEED,
-                   .cache_bytes = 5 * MIB,
-                   .segment_bytes = 128u << 10,
-                   .streams = 3,
-                   .trees = 4,
-                   .backends = 2,
-                   .disk_bytes = {32 * MIB, 32 * MIB},
+        .restarts = 100,
+        .space_bytes = 1 * MIB,
+        .len_max_bytes = 32u << 10,
+        .config = {.seed = SEED + 3,
+                   .cache_bytes = 3 * MIB,
+                   .segment_bytes = 64u << 10,
+                   .streams = 2,
+                   .backends = 1,
+                   .disk_bytes = {1 * MIB},
                    .logical_block_bytes = 512,
-                   .dirty_start_percent = 30},
+                   .dirty_start_percent = 60},
     },
     {
         .name = "plain",
@@ -162,45 +277,6 @@ static const struct strategy strategies[] = {
                    .no_data_checksum = true},
     },
     {
-        .name = "errors",
-        .what = "the disk fails writes, flushes and discards",
-        .run = run_campaign,
-        .requests = 400,
-        .crashes = 100,
-        .subsets = 16,
-        .restarts = 4,
-        .space_bytes = 2 * MIB,
-        .len_max_bytes = 64u << 10,
-        .config = {.seed = SEED + 2,
-                   .cache_bytes = 3 * MIB,
-                   .segment_bytes = 64u << 10,
-                   .streams = 2,
-                   .backends = 1,
-                   .disk_bytes = {2 * MIB},
-                   .logical_block_bytes = 512,
-                   .dirty_start_percent = 20,
-                   .disk_errors = 8},
-    },
-    {
-        .name = "restless",
-        .what = "the power fails every few requests, and the run goes on",
-        .run = run_campaign,
-        .requests = 600,
-        .crashes = 100,
-        .subsets = 16,
-        .restarts = 100,
-        .space_bytes = 1 * MIB,
-        .len_max_bytes = 32u << 10,
-        .config = {.seed = SEED + 3,
-                   .cache_bytes = 3 * MIB,
-                   .segment_bytes = 64u << 10,
-                   .streams = 2,
-                   .backends = 1,
-                   .disk_bytes = {1 * MIB},
-                   .logical_block_bytes = 512,
-                   .dirty_start_percent = 60},
-    },
-    {
         .name = "page",
         .what = "a mapped file: pages reach the medium at any time, msync makes them durable",
         .run = run_campaign,
@@ -219,6 +295,144 @@ static const struct strategy strategies[] = {
                    .logical_block_bytes = 512,
                    .dirty_start_percent = 20,
                    .model = SIM_PAGE},
+    },
+    {
+        .name = "mixed",
+        .what = "two disks, three streams, four trees, large discards",
+        .run = run_campaign,
+        .requests = 600,
+        .crashes = 100,
+        .subsets = 16,
+        .restarts = 8,
+        .space_bytes = 24 * MIB,
+        .trim_max_bytes = 20 * MIB,
+        .len_max_bytes = 256u << 10,
+        .config = {.seed = SEED,
+                   .cache_bytes = 5 * MIB,
+                   .segment_bytes = 128u << 10,
+                   .streams = 3,
+                   .trees = 4,
+                   .backends = 2,
+                   .disk_bytes = {32 * MIB, 32 * MIB},
+                   .logical_block_bytes = 512,
+                   .dirty_start_percent = 30},
+    },
+    {
+        .name = "reuse",
+        .what = "six segments and one stream: space is used again while somebody looks",
+        .run = run_campaign,
+        .requests = 2000,
+        .crashes = 20,
+        .subsets = 4,
+        .seeds = 10,
+        .space_bytes = 192u << 10,
+        .len_max_bytes = 16u << 10,
+        .config = {.seed = SEED + 11,
+                   .cache_bytes = 5 * MIB / 2,
+                   .segment_bytes = 64u << 10,
+                   .streams = 1,
+                   .backends = 1,
+                   .disk_bytes = {1 * MIB},
+                   .logical_block_bytes = 512,
+                   .dirty_start_percent = 10,
+                   .schedule = SIM_SCHEDULE_PCT,
+                   .clients = 6,
+                   .depth = 6},
+    },
+    {
+        .name = "hot",
+        .what = "five clients on four blocks, many power cuts: what was read must stay",
+        .run = run_campaign,
+        .requests = 400,
+        .crashes = 600,
+        .subsets = 2,
+        .seeds = 2,
+        .space_bytes = 16u << 10,
+        .len_max_bytes = 4096,
+        .config = {.seed = SEED + 12,
+                   .cache_bytes = 3 * MIB,
+                   .segment_bytes = 64u << 10,
+                   .streams = 4,
+                   .backends = 1,
+                   .disk_bytes = {MIB / 2},
+                   .logical_block_bytes = 4096,
+                   .dirty_start_percent = 50,
+                   .schedule = SIM_SCHEDULE_RANDOM,
+                   .clients = 5},
+    },
+    {
+        .name = "crowd",
+        .what = "eight clients, a cache that is always full, and nobody flushes",
+        .run = run_campaign,
+        .requests = 1500,
+        .crashes = 10,
+        .subsets = 4,
+        .restarts = 2,
+        .seeds = 4,
+        .space_bytes = 256u << 10,
+        .len_max_bytes = 16u << 10,
+        .no_flush = true,
+        .config = {.seed = SEED + 13,
+                   .cache_bytes = 5 * MIB / 2,
+                   .segment_bytes = 64u << 10,
+                   .streams = 2,
+                   .backends = 1,
+                   .disk_bytes = {1 * MIB},
+                   .logical_block_bytes = 512,
+                   .dirty_start_percent = 80,
+                   .schedule = SIM_SCHEDULE_RANDOM,
+                   .clients = 8},
+    },
+    {
+        .name = "threads",
+        .what = "eight clients on a few blocks, write-back and reclaim, interleaved at random",
+        .run = run_campaign,
+        .requests = 1500,
+        .crashes = 40,
+        .subsets = 8,
+        .restarts = 2,
+        .seeds = 6,
+        .space_bytes = 128u << 10,
+        .len_max_bytes = 16u << 10,
+        .config = {.seed = SEED + 5,
+                   .cache_bytes = 3 * MIB,
+                   .segment_bytes = 64u << 10,
+                   .streams = 4,
+                   .backends = 1,
+                   .disk_bytes = {1 * MIB},
+                   .logical_block_bytes = 512,
+                   .dirty_start_percent = 20,
+                   .schedule = SIM_SCHEDULE_RANDOM,
+                   .clients = 8},
+    },
+    {
+        .name = "pct",
+        .what = "the same with priorities that change at a few places",
+        .run = run_campaign,
+        .requests = 1500,
+        .crashes = 40,
+        .subsets = 8,
+        .restarts = 2,
+        .seeds = 6,
+        .space_bytes = 256u << 10,
+        .len_max_bytes = 16u << 10,
+        .config = {.seed = SEED + 6,
+                   .cache_bytes = 3 * MIB,
+                   .segment_bytes = 64u << 10,
+                   .streams = 4,
+                   .backends = 1,
+                   .disk_bytes = {1 * MIB},
+                   .logical_block_bytes = 512,
+                   .dirty_start_percent = 20,
+                   .schedule = SIM_SCHEDULE_PCT,
+                   .clients = 8,
+                   .depth = 5},
+    },
+    {
+        .name = "admin",
+        .what = "format, add, attach, detach and remove, every step cut, every copy lost",
+        .run = run_admin,
+        .admin = {.seed = SEED, .subsets = 8, .model = SIM_ADR, .stop_at_first = true},
     },
     {
         .name = "admin, page",

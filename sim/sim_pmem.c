@@ -69,18 +69,21 @@ static void hash_line(struct sim_pmem *pm, uint64_t line)
 }
 
 /*
- * Pending stores of the other kind to this line, whose thread has not fenced since: a violation.
+ * Pending stores of the other kind to this line, whose thread has not fenced since: a violation. So
+ * are non-temporal stores of another thread to the same words: its buffers may be written later.
  * Looks at the newest ones only: where flushes are left out, a hot line can have a million.
  */
-static void check_mixed(struct sim_pmem *pm, uint32_t group, uint64_t line, uint8_t flags,
-                        enum cbd_step step)
+static void check_mixed(struct sim_pmem *pm, uint32_t group, uint64_t line, uint8_t mask,
+                        uint8_t flags, enum cbd_step step)
 {
     const struct sim_pend *p = &pm->marks.pend;
     uint32_t s = p->groups[group].last;
     for (unsigned n = 0; n < MIXED_LOOK_BACK && s != SIM_PEND_NIL; n++, s = p->stores[s].prev) {
         const struct sim_pend_store *e = &p->stores[s];
-        if (e->cell != line || !((e->flags ^ flags) & SIM_PEND_DECLARED_NT) ||
-            pm->counts.fences[e->thread] != e->fence_seq)
+        bool kinds = ((e->flags ^ flags) & SIM_PEND_DECLARED_NT) != 0;
+        bool foreign = (e->flags & flags & SIM_PEND_DECLARED_NT) != 0 && (e->mask & mask) != 0 &&
+                       e->thread != pm->thread && pm->model != SIM_PAGE;
+        if (e->cell != line || !(kinds || foreign) || pm->counts.fences[e->thread] != e->fence_seq)
             continue;
         struct sim_pm_mixed *mixed = &pm->counts.mixed;
         if (mixed->count++ == 0) {
@@ -100,7 +103,7 @@ static void note_store(struct sim_pmem *pm, uint64_t line, uint8_t mask, uint8_t
     struct sim_pend *p = &pm->marks.pend;
     uint32_t group = sim_pend_find(p, line);
     if (group != SIM_PEND_NIL)
-        check_mixed(pm, group, line, flags, step);
+        check_mixed(pm, group, line, mask, flags, step);
     if (pm->model == SIM_EADR && !(flags & SIM_PEND_NT)) {
         sim_pend_settle_words(p, line, mask);
         return;

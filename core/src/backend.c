@@ -75,7 +75,7 @@ static int assign_segments(struct cbd_cache *c, uint32_t id, uint32_t want)
         if (e->owner == owner && e->status == CBD_M_SEGMENT_FREE)
             continue;
         e->owner = owner;
-        if (!CBD_CANARY(OLD_RECORDS_ADOPTED) || !take)
+        if (!CBD_CANARY(OLD_RECORDS_ADOPTED))
             e->status = CBD_M_SEGMENT_FREE;
         e->stream = 0;
         e->records = 0;

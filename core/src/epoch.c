@@ -36,12 +36,9 @@ bool cbd_epoch_close(struct cbd_backend *b, uint64_t epoch)
 
     if (atomic_load(&b->epoch) != epoch)
         return false;
-    if (!CBD_CANARY(ERA_AFTER_EPOCH))
-        atomic_fetch_add(&b->era, 1); /* E1 */
+    atomic_fetch_add(&b->era, 1); /* E1 */
     if (!atomic_compare_exchange_strong(&b->epoch, &expected, epoch + 1))
         return false;
-    if (CBD_CANARY(ERA_AFTER_EPOCH))
-        atomic_fetch_add(&b->era, 1);
     atomic_store(&b->records_closed, dirty_records_ever(b));
     atomic_store(&b->space_closed, dirty_space_ever(b));
     cbd_writeback_nudge(b);
@@ -84,7 +81,7 @@ void cbd_epoch_limit(struct cbd_backend *b, unsigned lane, uint64_t epoch)
 /* E2 */
 void cbd_epoch_barrier(struct cbd_backend *b)
 {
-    for (uint32_t i = 0; i < b->stream_count && !CBD_CANARY(WRITERS_NOT_AWAITED); i++) {
+    for (uint32_t i = 0; i < b->stream_count; i++) {
         cbd_lock_take(b->cache->env, &b->streams[i].lock);
         cbd_lock_drop(&b->streams[i].lock);
     }

@@ -189,6 +189,8 @@ static int publish(struct cbd_backend *b, struct cbd_insert *in, const struct cb
     int error;
 
     record->epoch = in->type == CBD_M_RECORD_FILL ? 0 : atomic_load(&b->epoch); /* E1 */
+    if (CBD_CANARY(EPOCH_UNLOCKED) && in->type != CBD_M_RECORD_FILL)
+        record->epoch = in->epoch;
     sampled =
         in->type == CBD_M_RECORD_FILL ? !CBD_CANARY(FILL_ORDERED_LATE) : CBD_CANARY(ORDER_UNLOCKED);
     record->order = sampled ? in->order : take_order(b, in);
@@ -260,6 +262,8 @@ int cbd_insert(struct cbd_backend *b, unsigned lane, struct cbd_insert *in)
     int error;
 
     __builtin_prefetch(cbd_index_tree_of(b, in->addr));
+    if (CBD_CANARY(EPOCH_UNLOCKED))
+        in->epoch = atomic_load(&b->epoch);
     if (!CBD_CANARY(STREAM_NOT_LOCKED))
         cbd_lock_take(b->cache->env, &s->lock);
     error = atomic_load(&b->failed);

@@ -234,8 +234,7 @@ static void begin_era_above(struct cbd_backend *b, uint64_t below)
         ;
     if (atomic_load(&b->horizon_next) < below)
         atomic_store(&b->horizon_next, below);
-    if (!CBD_CANARY(OLD_ERA_NOT_AWAITED))
-        cbd_epoch_barrier(b);
+    cbd_epoch_barrier(b);
 }
 
 static int move_horizon(struct cbd_backend *b, uint64_t below)

@@ -121,7 +121,8 @@ static int visit_record(void *arg, uint32_t slot, const struct cbd_record *r)
         if (r->type == CBD_M_RECORD_WRITE)
             rec->stats.recovered_dirty_bytes += r->len_bytes;
     }
-    if (r->order < b->state.horizon || (CBD_CANARY(CLEAN_NOT_RECOVERED) && !dirty) ||
+    if (r->order < b->state.horizon ||
+        (CBD_CANARY(CLEAN_NOT_RECOVERED) && !dirty && r->type == CBD_M_RECORD_WRITE) ||
         (CBD_CANARY(DISCARD_NOT_RECOVERED) && r->type == CBD_M_RECORD_ZERO))
         return 0;
     if (!dirty && (b->state.flags & CBD_M_STATE_DROPPING) != 0)

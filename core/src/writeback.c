@@ -228,11 +228,10 @@ static int commit_step(struct cbd_backend *b)
     int error;
 
     cbd_lock_take(b->cache->env, &b->table_lock);
-    if (!CBD_CANARY(E_STORED_LATE))
-        b->state.epoch_written = wb->epoch;
-    error = cbd_twin_write_state(b->cache, b->id, &b->state, CBD_TWIN_EPOCH); /* W4 */
-    if (CBD_CANARY(E_STORED_LATE))
-        b->state.epoch_written = wb->epoch;
+    b->state.epoch_written = wb->epoch;
+    error = CBD_CANARY(E_NOT_STORED)
+                ? 0
+                : cbd_twin_write_state(b->cache, b->id, &b->state, CBD_TWIN_EPOCH); /* W4 */
     cbd_lock_drop(&b->table_lock);
     if (error != 0) {
         atomic_store(&b->failed, error);

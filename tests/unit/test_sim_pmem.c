@@ -428,6 +428,27 @@ static void mixed_stores_in_a_line_are_reported(void **state)
     sim_pmem_destroy(pm);
 }
 
+/* The buffers of the first thread may reach the medium behind those of the second. */
+static void nt_store_over_that_of_another_thread_is_reported(void **state)
+{
+    (void)state;
+    struct sim_pmem *pm = sim_pmem_create(PM_BYTES, SIM_ADR);
+    nt(pm, 0, 1, 8);
+    pm->thread = 1;
+    nt(pm, 8, 1, 8);
+    assert_int_equal(pm->counts.mixed.count, 0);
+    nt(pm, 0, 2, 8);
+    assert_int_equal(pm->counts.mixed.count, 1);
+    fence(pm);
+    nt(pm, 8, 2, 8);
+    assert_int_equal(pm->counts.mixed.count, 1);
+    pm->thread = 0;
+    fence(pm);
+    nt(pm, 0, 3, 8);
+    assert_int_equal(pm->counts.mixed.count, 1);
+    sim_pmem_destroy(pm);
+}
+
 static void fence_between_makes_mixing_legal(void **state)
 {
     (void)state;
@@ -912,6 +933,7 @@ int main(void)
         T(dropped_nt_copy_is_a_cached_one),
         T(dropped_nt_copy_in_pages_marks_nothing),
         T(mixed_stores_in_a_line_are_reported),
+        T(nt_store_over_that_of_another_thread_is_reported),
         T(fence_between_makes_mixing_legal),
         T(dropped_nt_copy_is_not_called_mixed),
         T(strategies_leave_what_they_say),

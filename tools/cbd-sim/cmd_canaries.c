@@ -19,6 +19,7 @@ enum {
     OPT_FAST,
     OPT_LIST,
     OPT_JOBS,
+    OPT_MARKDOWN,
 };
 
 static const struct cbd_tool_option options[] = {
@@ -29,6 +30,7 @@ static const struct cbd_tool_option options[] = {
     {OPT_LIST, "list", NULL, "print the catalogue, hunt nothing"},
     {OPT_JOBS, "jobs", "N", "processes; the result does not depend on it (all cores)"},
     {OPT_JSON, "json", NULL, "the result as JSON"},
+    {OPT_MARKDOWN, "markdown", NULL, "the result as docs/canaries.md has it"},
 };
 
 static const struct cbd_tool_usage usage = {
@@ -141,6 +143,32 @@ static int print_text(const struct sim_hunt_result *r)
     return fflush(stdout) == 0 ? 0 : CBD_E_SYSTEM;
 }
 
+/* The tables of docs/canaries.md. */
+static int print_markdown(const struct sim_hunt_result *r)
+{
+    printf("| strategy | what | finds |\n| --- | --- | ---: |\n");
+    for (uint32_t s = 0; s < sim_hunt_strategies(); s++) {
+        uint32_t finds = 0;
+
+        for (uint32_t i = 0; i < r->count; i++)
+            finds += r->hunt[i].verdict == SIM_HUNT_FOUND && r->hunt[i].strategy == s;
+        printf("| %s | %s | %u |\n", sim_hunt_strategy_name(s), sim_hunt_strategy_what(s), finds);
+    }
+    printf("\n| area | canary | breaks | the bug | | by | states | s |\n"
+           "| --- | --- | --- | --- | --- | --- | ---: | ---: |\n");
+    for (uint32_t i = 0; i < r->count; i++) {
+        const struct sim_hunt *h = &r->hunt[i];
+
+        printf("| %s | %s | %s | %s | %s | %s | %llu | %.2f |\n", sim_canary_area(h->canary),
+               sim_canary_name(h->canary), sim_canary_rules(h->canary),
+               sim_canary_sentence(h->canary), verdict_name(h),
+               h->verdict == SIM_HUNT_QUIET ? "all" : sim_hunt_strategy_name(h->strategy),
+               (unsigned long long)h->states, (double)h->cpu_us / 1e6);
+    }
+    print_score(r);
+    return fflush(stdout) == 0 ? 0 : CBD_E_SYSTEM;
+}
+
 static int print_json(const struct sim_hunt_result *r)
 {
     json_t *document = cbd_tool_json_document("cbd-sim-canaries", 1), *rows;
@@ -168,7 +196,7 @@ static int print_json(const struct sim_hunt_result *r)
     return error;
 }
 
-static int run(struct sim_hunt_config *config, bool json)
+static int run(struct sim_hunt_config *config, int (*print)(const struct sim_hunt_result *r))
 {
     struct sim_hunt_result *result = sim_zalloc(1, sizeof(*result));
     struct cbd_tool_progress progress;
@@ -186,7 +214,7 @@ static int run(struct sim_hunt_config *config, bool json)
     if (error != 0)
         cbd_tool_error_code(NULL, "canaries", error);
     else
-        error = json ? print_json(result) : print_text(result);
+        error = print(result);
     exit_code = error != 0              ? CBD_EXIT_OPERATIONAL
                 : sim_hunt_good(result) ? CBD_EXIT_CLEAN
                                         : CBD_EXIT_LEFT;
@@ -204,7 +232,8 @@ int cbd_sim_canaries(int argc, char **argv)
     struct cbd_tool_parser parser;
     enum cbd_tool_next next;
     char why[256] = "";
-    bool json = false, list = false;
+    int (*print)(const struct sim_hunt_result *r) = print_text;
+    bool list = false;
     int error = 0;
 
     memset(config.wanted, true, sizeof(config.wanted));
@@ -213,7 +242,9 @@ int cbd_sim_canaries(int argc, char **argv)
         if (next == CBD_TOOL_EXIT)
             return parser.exit_code;
         if (parser.key == OPT_JSON)
-            json = true;
+            print = print_json;
+        else if (parser.key == OPT_MARKDOWN)
+            print = print_markdown;
         else if (parser.key == OPT_LIST)
             list = true;
         else if (parser.key == OPT_FAST)
@@ -238,5 +269,5 @@ int cbd_sim_canaries(int argc, char **argv)
         return CBD_EXIT_OPERATIONAL;
     }
     config.workers = (uint32_t)jobs;
-    return run(&config, json);
+    return run(&config, print);
 }
