@@ -44,7 +44,7 @@ int cbd_tree_reserve(struct cbd_tree_pool *pool, const struct cbd_tree *tree, un
 
 void cbd_tree_init(struct cbd_tree *tree)
 {
-    *tree = (struct cbd_tree){0};
+    *tree = (struct cbd_tree){.height = 0};
 }
 
 void cbd_tree_clear(struct cbd_tree_pool *pool, struct cbd_tree *tree)

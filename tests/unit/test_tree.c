@@ -440,12 +440,15 @@ static void test_limits_of_the_fields(void **state)
     expect_end(f, pos);
 }
 
+/* The type of a field without _Atomic, which no cast may have. */
+#define VALUE_OF(field) __typeof__((void)0, (field))
+
 /* Puts a wrong value into a field, asks, and puts the right one back. */
 #define ASSERT_SEES(tree, field, wrong)             \
     do {                                            \
-        __typeof__(field) right_value = (field);    \
+        VALUE_OF(field) right_value = (field);      \
                                                     \
-        (field) = (__typeof__(field))(wrong);       \
+        (field) = (VALUE_OF(field))(wrong);         \
         assert_false(cbd_tree_valid(tree));         \
         (field) = right_value;                      \
         assert_true(cbd_tree_valid(tree));          \
