@@ -20,8 +20,10 @@
 #include "engine.h"
 
 #define PLACES_MAX 64u
-#define SLOTS_BACK_MAX 256u /* how far to look back in a stream */
-#define DRAWS_MAX 256u      /* how many positions of the index to try */
+#define SLOTS_BACK_MAX 256u       /* how far to look back in a stream */
+#define DRAWS_MAX 256u            /* how many positions of the index to try */
+#define EXTENTS_NEAR 8u           /* how far to go on from each */
+#define EXTENTS_WALKED (1u << 14) /* and from the start, over all trees, if that was not enough */
 
 struct place {
     struct cbd_disk_io io;
@@ -126,6 +128,23 @@ static void take_newest(struct check *ck, const struct cbd_stream *s, uint32_t w
     }
 }
 
+/*
+ * Goes through tree n from pos on, past what is dirty or holds no data, until it has taken `want`
+ * places or seen `extents` extents.
+ */
+static void take_from(struct check *ck, uint32_t n, uint64_t pos, uint32_t want, uint32_t extents)
+{
+    const struct cbd_tree *tree = &ck->b->trees[n].tree;
+    uint32_t limit = ck->count + want;
+    struct cbd_extent e;
+
+    for (; extents > 0 && ck->count < limit && cbd_tree_find(tree, pos, &e); extents--) {
+        take(ck, n, &e, e.start > pos ? e.start : pos);
+        pos = e.start + e.len;
+    }
+}
+
+/* Drawn positions first; where little of the index can be compared, then all of it that is near. */
 static void take_spread(struct check *ck)
 {
     struct cbd_backend *b = ck->b;
@@ -135,12 +154,11 @@ static void take_spread(struct check *ck)
 
     for (uint32_t i = 0; i < DRAWS_MAX && ck->count < ck->max; i++) {
         uint32_t n = (uint32_t)(draw(&state) % trees);
-        uint64_t pos = draw(&state) % (span * CBD_REGION_SECTORS);
-        struct cbd_extent e;
 
-        if (cbd_tree_find(&b->trees[n].tree, pos, &e) || cbd_tree_find(&b->trees[n].tree, 0, &e))
-            take(ck, n, &e, e.start > pos || e.start + e.len <= pos ? e.start : pos);
+        take_from(ck, n, draw(&state) % (span * CBD_REGION_SECTORS), 1, EXTENTS_NEAR);
     }
+    for (uint32_t n = 0; n < trees && ck->count < ck->max; n++)
+        take_from(ck, n, 0, ck->max - ck->count, EXTENTS_WALKED / trees + 1);
 }
 
 static void read_done(struct cbd_disk_io *io, int error)

@@ -100,6 +100,27 @@ static void another_disk_is_refused_and_the_right_one_still_works(void **state)
     rig_destroy(r);
 }
 
+/* One clean block among dirty discards of nearly the whole disk is found and compared. */
+static void a_single_clean_block_is_found_among_discards(void **state)
+{
+    (void)state;
+    for (uint64_t block = 0; block < 240; block += 7) {
+        struct rig *r = rig_create(&(struct rig_config){.attach = {.trees = 4}});
+
+        rig_attach(r);
+        rig_write(r, block * BLOCK, BLOCK, 0);
+        rig_flush(r);
+        rig_write_back(r);
+        for (uint64_t i = 0; i < 256; i++)
+            if (i != block)
+                rig_zero(r, i * BLOCK, BLOCK, CBD_WRITE_PUNCH);
+        rig_power_cut(r, SIM_CRASH_NONE);
+        sim_disk_poke(r->disk[0], block * 8 + 5, 999);
+        refuses(r);
+        rig_destroy(r);
+    }
+}
+
 /* What is dirty will be written over anyway; what was discarded holds nothing. */
 static void dirty_and_discarded_ranges_are_not_compared(void **state)
 {
@@ -388,6 +409,7 @@ int main(void)
         cmocka_unit_test(the_disk_that_was_written_is_accepted),
         cmocka_unit_test(one_changed_sector_is_noticed),
         cmocka_unit_test(another_disk_is_refused_and_the_right_one_still_works),
+        cmocka_unit_test(a_single_clean_block_is_found_among_discards),
         cmocka_unit_test(dirty_and_discarded_ranges_are_not_compared),
         cmocka_unit_test(a_cut_inside_write_back_is_accepted),
         cmocka_unit_test(damage_is_no_verdict),
