@@ -101,7 +101,8 @@ static int lock_trees(struct cbd_backend *b, const struct cbd_insert *in)
 
     if (only != NULL) {
         cbd_lock_take(env, &only->lock);
-        error = cbd_tree_reserve(&only->pool, &only->tree, 1);
+        if (!CBD_CANARY(NODES_NOT_RESERVED))
+            error = cbd_tree_reserve(&only->pool, &only->tree, 1);
         if (error != 0)
             cbd_lock_drop(&only->lock);
         return error;

@@ -100,9 +100,8 @@ static bool next_extent(const struct cbd_backend *b, struct cbd_extent *e)
     skip = b->wb.pos - e->start;
     e->start += skip;
     e->len -= skip;
-    if (e->kind == CBD_EXTENT_DATA) {
-        if (!CBD_CANARY(REST_FROM_THE_START))
-            e->loc += skip * (CBD_SECTOR_BYTES / CBD_LINE_BYTES);
+    if (e->kind == CBD_EXTENT_DATA && !CBD_CANARY(REST_FROM_THE_START)) {
+        e->loc += skip * (CBD_SECTOR_BYTES / CBD_LINE_BYTES);
         e->delta += (uint32_t)skip;
     }
     return true;
