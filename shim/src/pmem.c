@@ -95,6 +95,8 @@ static int map_by_pmem2(struct shim_pmem *s, const struct shim_file *file, uint6
         error = too_small(path, size_bytes, least_bytes, err);
     else
         error = map_source(s, source, path, err);
+    if (error == 0 && bad_blocks_list(&s->bad, source, s->pm.size_bytes) != 0)
+        error = shim_fail(err, CBD_E_NOMEM, ENOMEM, path, "no memory");
     pmem2_source_delete(&source);
     return error;
 }
@@ -143,6 +145,7 @@ static int map_file(struct shim_pmem *s, const struct shim_file *file, uint64_t 
 /* Undoes what map_file() did, also the half of it that an error left. */
 static void unmap(struct shim_pmem *s)
 {
+    bad_blocks_free(&s->bad);
     if (s->pm.ops == &shim_pmem_page_ops)
         page_sync_close(&s->sync);
     if (s->map != NULL)
@@ -230,6 +233,14 @@ void cbd_shim_pmem_close(struct cbd_pmem *pm)
 enum cbd_shim_pmem_kind cbd_shim_pmem_kind(const struct cbd_pmem *pm)
 {
     return ((const struct shim_pmem *)(const void *)pm)->kind;
+}
+
+void cbd_shim_pmem_bad_blocks(const struct cbd_pmem *pm, struct cbd_shim_bad_blocks *bad)
+{
+    const struct shim_pmem *s = (const struct shim_pmem *)(const void *)pm;
+
+    bad->count = s->bad.count;
+    bad->bytes = s->bad.bytes;
 }
 
 const char *cbd_shim_pmem_advice(const struct cbd_pmem *pm)

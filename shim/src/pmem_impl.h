@@ -6,6 +6,7 @@
 #include <libpmem2.h>
 #include <stdbool.h>
 
+#include "bad_blocks.h"
 #include "cbd/shim/pmem.h"
 #include "page_sync.h"
 #include "sigbus.h"
@@ -24,6 +25,7 @@ struct shim_pmem {
     pmem2_flush_fn flush_lines;
     pmem2_drain_fn drain;
     struct sigbus_range range; /* with guard: what stores have found gone */
+    struct bad_blocks bad;
     struct page_sync sync; /* page granularity only; has its own lock */
 };
 

@@ -160,6 +160,8 @@ static int op_read(struct cbd_pmem *pm, uint64_t off, void *dst, size_t len_byte
 
     if (!inside(pm, off, len_bytes))
         return CBD_E_RANGE;
+    if (s->bad.count != 0 && bad_blocks_hit(&s->bad, off, len_bytes))
+        return CBD_E_MEDIA;
     if (stores_lost(s) != 0 && sigbus_lost(&s->range, (uintptr_t)s->base + off, len_bytes))
         return CBD_E_MEDIA;
     if (s->guard)

@@ -21,6 +21,7 @@ static void report(void *arg, const struct cbd_report *r)
 int cbd_tool_device_open(struct cbd_tool_device *device, const char *path, unsigned flags,
                          uint64_t size_bytes)
 {
+    struct cbd_shim_bad_blocks bad;
     struct cbd_shim_error err;
 
     memset(device, 0, sizeof(*device));
@@ -32,6 +33,10 @@ int cbd_tool_device_open(struct cbd_tool_device *device, const char *path, unsig
         cbd_tool_device_close(device);
         return CBD_EXIT_OPERATIONAL;
     }
+    cbd_shim_pmem_bad_blocks(device->pm, &bad);
+    if (bad.count != 0)
+        cbd_tool_error(path, "bad blocks: %llu ranges with %llu bytes cannot be read",
+                       (unsigned long long)bad.count, (unsigned long long)bad.bytes);
     return 0;
 }
 
@@ -54,8 +59,8 @@ int cbd_tool_time(uint64_t *seconds, bool *fixed)
         *seconds = (uint64_t)time(NULL);
         return 0;
     }
-    if (cbd_tool_parse_number("SOURCE_DATE_EPOCH", text, 0, INT64_MAX, seconds, why,
-                              sizeof(why)) == 0)
+    if (cbd_tool_parse_number("SOURCE_DATE_EPOCH", text, 0, INT64_MAX, seconds, why, sizeof(why)) ==
+        0)
         return 0;
     cbd_tool_error(NULL, "%s", why);
     return CBD_E_INVALID;

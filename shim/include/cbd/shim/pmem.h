@@ -58,6 +58,21 @@ void cbd_shim_pmem_close(struct cbd_pmem *pm);
 
 enum cbd_shim_pmem_kind cbd_shim_pmem_kind(const struct cbd_pmem *pm);
 
+/* Inside the mapping, in ranges as the system lists them. */
+struct cbd_shim_bad_blocks {
+    uint64_t count;
+    uint64_t bytes;
+};
+
+/*
+ * What the system knew to be unreadable when *pm was opened: libpmem2's list, for devdax and for
+ * files on fsdax. Nothing where there is no list, or where it cannot be read: block nodes, files
+ * elsewhere, a process that lacks the rights. read() of any of these bytes gives CBD_E_MEDIA and
+ * does not touch the memory, with GUARD_SIGBUS and without, until *pm is closed: a store does not
+ * take a range off the list. From any thread.
+ */
+void cbd_shim_pmem_bad_blocks(const struct cbd_pmem *pm, struct cbd_shim_bad_blocks *bad);
+
 /* One sentence on how this mapping could be faster or safer, or NULL. Static string. */
 const char *cbd_shim_pmem_advice(const struct cbd_pmem *pm);
 
