@@ -345,7 +345,8 @@ int cbd_backend_attach(struct cbd_cache *cache, uint32_t id, struct cbd_disk *di
     error = cbd_accept_check(b);
     if (error == 0)
         error = make_ready(b);
-    if (error == CBD_E_MISMATCH && b->options.accept_backing) {
+    /* What is degraded stays as it is on the media (L3): there a mismatch is not accepted. */
+    if (error == CBD_E_MISMATCH && b->options.accept_backing && atomic_load(&b->failed) == 0) {
         /* Once decided, recovery starts over and sees the decision. */
         error = cbd_accept_decide(b);
         release(b);

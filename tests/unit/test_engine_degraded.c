@@ -256,9 +256,39 @@ static void check_and_attach_agree(void **state)
     rig_destroy(r);
 }
 
+/* L3: the decision would be stored, and could never be carried out. */
+static void a_mismatch_of_a_degraded_backend_is_not_accepted(void **state)
+{
+    struct rig *r = rig_create(NULL);
+    uint64_t was;
+    uint32_t id;
+
+    (void)state;
+    rig_attach(r);
+    rig_write(r, 0, 4096, 0);
+    rig_flush(r);
+    rig_write_back(r);
+    rig_write(r, 32768, 4096, 0); /* is lost */
+    rig_write(r, 65536, 4096, 0);
+    id = rig_segment_with(r, CBD_M_SEGMENT_OPEN);
+    rig_power_cut(r, SIM_CRASH_NONE);
+    damage(r, id, 1);
+    was = sim_disk_peek(r->disk[0], 0);
+    sim_disk_poke(r->disk[0], 0, 999);
+    r->config.attach.accept_backing = true;
+    assert_int_equal(rig_try_attach(r, 0), CBD_E_MISMATCH);
+    rig_abandon(r);
+    sim_disk_poke(r->disk[0], 0, was);
+    r->config.attach.accept_backing = false;
+    assert_true(rig_degraded(r));
+    rig_abandon(r);
+    rig_destroy(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_mismatch_of_a_degraded_backend_is_not_accepted),
         cmocka_unit_test(a_lost_range_is_an_error_and_the_rest_is_served),
         cmocka_unit_test(nothing_older_comes_back),
         cmocka_unit_test(a_lost_zero_leaves_its_range_unknown),
