@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Formatting and administering a cache under power cuts. */
-/* ctest: sim novalgrind timeout=300 */
+/* ctest: sim long novalgrind timeout=300 */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

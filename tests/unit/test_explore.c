@@ -8,7 +8,7 @@
  * do, each one alone is lost, each one alone is kept, 64 random choices. Words that a store left as
  * they were are no choice. For each way in which a recovery went, its own steps are cut as well.
  */
-/* ctest: sim novalgrind timeout=900 */
+/* ctest: sim long novalgrind timeout=900 */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
