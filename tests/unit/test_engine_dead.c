@@ -3,6 +3,7 @@
  * A backing device that fails, hangs, or is away for a while, by a virtual clock: what writers and
  * readers see, and that write-back goes on by itself. D17.
  */
+/* ctest: novalgrind */
 #include "timed_rig.h"
 
 #define LATENCY_NS TIMED_MS

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The second chance: what was read stays, whatever else passes through the cache. */
+/* ctest: novalgrind */
 #include "engine_rig.h"
 
 #define BLOCK UINT64_C(4096)
