@@ -257,22 +257,12 @@ static bool usual_settings(struct minimizer *z)
             continue;
         begin(z);
         sim_work_field_set(f, &z->next.config, value);
+        /* Another seed instead of the usual one would be no progress, for ever. */
+        z->one_seed = strcmp(f->name, "seed") == 0;
         any = minimize_accept(z, false) || any;
+        z->one_seed = false;
     }
     return any;
-}
-
-/* Two clients are as good as many. */
-static bool fewer_clients(struct minimizer *z)
-{
-    if (z->w.config.schedule == SIM_SCHEDULE_SERIAL || z->w.config.clients <= 2)
-        return false;
-    begin(z);
-    z->next.config.clients = 2;
-    for (size_t i = 0; i < z->next.count; i++)
-        if (z->next.ops[i].client > 2)
-            z->next.ops[i].client = 0;
-    return minimize_accept(z, false);
 }
 
 static void make_small(struct minimizer *z)
@@ -284,14 +274,19 @@ static void make_small(struct minimizer *z)
     while (again && !z->result->exhausted) {
         again = one_disk(z);
         again = fewer_ops(z) || again;
-        if (z->w.count > 4) {
+        z->one_seed = true; /* moves of which there are many */
+        if (z->w.count > 4 && z->w.count != z->tried_runs) {
             again = one_write(z) || again;
             again = smaller_cache(z) || again;
+            z->tried_runs = z->w.count;
         }
-        again = usual_settings(z) || again;
-        again = fewer_clients(z) || again;
         again = simpler_ops(z) || again;
-        again = fewer_pairs(z) || again;
+        if (z->w.count != z->tried_pairs) {
+            again = fewer_pairs(z) || again;
+            z->tried_pairs = z->w.count;
+        }
+        z->one_seed = false;
+        again = usual_settings(z) || again;
         again = minimize_crash(z) || again;
     }
 }

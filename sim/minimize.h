@@ -4,7 +4,7 @@
  * one that still fails alike (the same judge, the same promise).
  *
  *   operations   dropped in halves, quarters, ... one by one; then one that is simpler in its place
- *   machine      each setting as usual; fewer disks, clients; the serial schedule; another seed
+ *   machine      each setting as usual, so also the serial schedule; fewer disks; another seed
  *   sizes        smaller requests, at lower addresses
  *   power cut    without all that happens besides; then what survives: nothing, everything, all but
  *                what one step has stored, all but one word of it, ...

@@ -9,7 +9,7 @@
 #include "minimize_impl.h"
 #include "sim_base.h"
 
-#define SEEDS 12u
+#define SEEDS 4u
 #define SMALL_OPS 8u
 /* A candidate that runs longer than this is taken for one that hangs. */
 #define SECONDS_MAX 30u
@@ -102,7 +102,7 @@ bool minimize_accept(struct minimizer *z, bool exact)
 {
     struct sim_try t = settings(z);
     struct sim_work_cut near = z->next.cut;
-    uint32_t seeds = z->next.count <= SMALL_OPS ? SEEDS : 1;
+    uint32_t seeds = z->next.count <= SMALL_OPS && !z->one_seed ? SEEDS : 1;
     char why[256];
     int died;
 
