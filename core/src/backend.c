@@ -235,6 +235,7 @@ static void release(struct cbd_backend *b)
     b->cache->states[b->id] = b->state;
     cbd_warm_destroy(b);
     cbd_keep_destroy(b);
+    cbd_scrub_destroy(b);
     cbd_index_destroy(b);
     cbd_lost_destroy(b);
     cbd_writeback_destroy(b);
@@ -421,6 +422,8 @@ int cbd_backend_detach(struct cbd_backend *backend)
 
 int cbd_backend_step(struct cbd_backend *b, enum cbd_work work)
 {
+    if (work == CBD_WORK_SCRUB)
+        return cbd_scrub_step(b);
     return work == CBD_WORK_RECLAIM ? cbd_reclaim_step(b) : cbd_writeback_step(b);
 }
 

@@ -24,8 +24,9 @@
 #define CBD_ORDER_START_MAX (CBD_ORDER_MAX / 2)
 #define CBD_EPOCH_START_MAX (CBD_EPOCH_MAX / 2)
 #define CBD_GENERATION_START_MAX (CBD_GENERATION_MAX / 2)
-#define CBD_LANE_RECLAIM CBD_LANES /* of the copies that reclaim makes */
-#define CBD_LANES_ALL (CBD_LANES + 1)
+#define CBD_LANE_RECLAIM CBD_LANES     /* of the copies that reclaim makes */
+#define CBD_LANE_SCRUB (CBD_LANES + 1) /* of the one reader that scrub is */
+#define CBD_LANES_ALL (CBD_LANES + 2)
 
 /* One segment. A stream owns its open one; the rest is written under the backend's table lock. */
 struct cbd_segment {
@@ -87,6 +88,7 @@ struct cbd_tuned {
     atomic_ullong max_dirty_bytes;
     atomic_uint queue_depth;
     atomic_bool coalesce; /* backend_consistency=off */
+    atomic_ullong scrub_rate_bytes;
 };
 
 /* Writers that wait for write-back (pressure.c). */
@@ -123,6 +125,19 @@ struct cbd_hold {
     uint32_t forgone_count;
     bool more;        /* there are others, which had no room */
     atomic_bool held; /* everything else of the epoch is on the disk */
+};
+
+/* scrub.c. Owned by whoever runs the scrub step. */
+struct cbd_scrub {
+    uint32_t tree; /* the next to verify: sector `pos` of this tree */
+    uint64_t pos;
+    bool running;        /* within a pass */
+    uint64_t pass_at_ns; /* no pass begins before */
+    uint64_t debt_bytes; /* verified since since_ns, and not paid by time yet */
+    uint64_t since_ns;
+    atomic_ullong due_ns; /* when time alone brings work */
+    uint8_t *buf;         /* NULL until the first step that needs it */
+    struct cbd_stats stats;
 };
 
 /* A segment and the stream that it was opened by. */
@@ -188,6 +203,7 @@ struct cbd_backend {
     struct cbd_stats reclaim_stats;
     struct cbd_segment_ref *in_use; /* room for its whole share */
     struct cbd_warm warm;
+    struct cbd_scrub scrub;
 
     /* keep.c; NULL when nothing gets a second chance */
     atomic_uchar *reads;  /* the cache's: one for each 4 KiB */
@@ -286,6 +302,20 @@ int cbd_check_request(const struct cbd_backend *b, unsigned lane, uint64_t off,
 
 /* read.c */
 bool cbd_extent_clean(struct cbd_backend *b, const struct cbd_extent *e);
+void cbd_reader_begin(struct cbd_backend *b, unsigned lane);
+void cbd_reader_end(struct cbd_backend *b, unsigned lane);
+
+struct cbd_healed {
+    uint64_t stored; /* bytes in the cache anew */
+    uint64_t left;   /* bytes whose damaged copy is shown as before */
+};
+
+int cbd_heal(struct cbd_backend *b, unsigned lane, uint64_t addr, uint64_t len,
+             const struct cbd_extent *e, uint8_t *buf, struct cbd_healed *healed) CBD_MUST_CHECK;
+
+/* scrub.c */
+int cbd_scrub_step(struct cbd_backend *b) CBD_MUST_CHECK;
+void cbd_scrub_destroy(struct cbd_backend *b);
 
 /* identity.c */
 int cbd_identity_check(struct cbd_backend *b) CBD_MUST_CHECK;

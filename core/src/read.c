@@ -25,7 +25,7 @@ struct run {
     uint64_t skip; /* bytes from the start of the extent */
 };
 
-static void announce(struct cbd_backend *b, unsigned lane)
+void cbd_reader_begin(struct cbd_backend *b, unsigned lane)
 {
     if (!CBD_CANARY(READER_NOT_ANNOUNCED))
         atomic_store(&b->lanes[lane].reading, atomic_load(&b->grace)); /* G1 */
@@ -36,7 +36,7 @@ static void announce(struct cbd_backend *b, unsigned lane)
     (void)atomic_load(&b->grace);
 }
 
-static void retire(struct cbd_backend *b, unsigned lane)
+void cbd_reader_end(struct cbd_backend *b, unsigned lane)
 {
     /* Release is enough: the loads of the copy come before it, and nothing has to come after. */
     atomic_store_explicit(&b->lanes[lane].reading, 0, memory_order_release);
@@ -207,7 +207,9 @@ static int read_disk(struct cbd_backend *b, uint64_t addr, uint8_t *buf, uint64_
     return atomic_load(&sync.error);
 }
 
-static void fill(struct cbd_backend *b, unsigned lane, const struct run *run, const uint8_t *buf)
+/* How much of it is in the cache then. */
+static uint64_t fill(struct cbd_backend *b, unsigned lane, const struct run *run,
+                     const uint8_t *buf)
 {
     uint64_t done = 0;
 
@@ -222,10 +224,28 @@ static void fill(struct cbd_backend *b, unsigned lane, const struct run *run, co
 
         /* Without room, or when it came too late, it is just not cached. */
         if (cbd_insert(b, lane, &in) != 0)
-            return;
+            break;
         b->lanes[lane].stats.fill_bytes += in.len;
         done += in.len;
     }
+    return done;
+}
+
+/*
+ * Reads [addr, addr+len), a part of the clean extent e whose copy is bad, from the disk into buf,
+ * and stores it again, unless something newer has come. 0, or the error of the disk.
+ */
+int cbd_heal(struct cbd_backend *b, unsigned lane, uint64_t addr, uint64_t len,
+             const struct cbd_extent *e, uint8_t *buf, struct cbd_healed *healed)
+{
+    struct run run = {.addr = addr, .len = len, .extent = *e};
+    int error;
+
+    run.order = heal_order(b, &run);
+    error = read_disk(b, addr, buf, len);
+    healed->stored = error == 0 && run.order != 0 ? fill(b, lane, &run, buf) : 0;
+    healed->left = run.order != 0 ? len - healed->stored : 0;
+    return error;
 }
 
 int cbd_read(struct cbd_backend *b, unsigned lane, uint64_t off, void *buf, uint64_t len)
@@ -243,20 +263,19 @@ int cbd_read(struct cbd_backend *b, unsigned lane, uint64_t off, void *buf, uint
         struct run run;
         int error;
 
-        announce(b, lane);
+        cbd_reader_begin(b, lane);
         run = next_run(b, off + done, len - done);
         error = run.hit ? copy_hit(b, &run, out) : 0;
-        retire(b, lane);
+        cbd_reader_end(b, lane);
         if (error == CBD_E_AGAIN) {
-            run.order = heal_order(b, &run);
-            error = read_disk(b, run.addr, out, run.len);
-            if (error == 0 && run.order != 0)
-                fill(b, lane, &run, out);
+            struct cbd_healed healed;
+
+            error = cbd_heal(b, lane, run.addr, run.len, &run.extent, out, &healed);
         } else if (error == 0 && !run.hit) {
             b->lanes[lane].stats.miss_bytes += run.len;
             error = read_disk(b, run.addr, out, run.len); /* G3 */
             if (error == 0 && !b->options.no_fill)
-                fill(b, lane, &run, out);
+                (void)fill(b, lane, &run, out);
         } else {
             b->lanes[lane].stats.hit_bytes += run.len;
         }

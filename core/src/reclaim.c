@@ -212,7 +212,7 @@ static void wait_for_readers(struct cbd_backend *b)
     uint64_t now = atomic_fetch_add(&b->grace, 1) + 1;
     struct cbd_env *env = b->cache->env;
 
-    for (uint32_t i = 0; i < CBD_LANES && !CBD_CANARY(READERS_NOT_AWAITED); i++) {
+    for (uint32_t i = 0; i < CBD_LANES_ALL && !CBD_CANARY(READERS_NOT_AWAITED); i++) {
         for (;;) {
             uint64_t reading = atomic_load(&b->lanes[i].reading);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Adds up what lanes, write-back and reclaim have counted. */
+/* Adds up what lanes, write-back, reclaim and scrub have counted. */
 #include <string.h>
 
 #include "engine.h"
@@ -25,6 +25,7 @@ void cbd_backend_stats(const struct cbd_backend *b, struct cbd_stats *stats)
 {
     const struct cbd_stats *wb = &b->wb.stats;
     const struct cbd_stats *reclaim = &b->reclaim_stats;
+    const struct cbd_stats *scrub = &b->scrub.stats;
 
     memset(stats, 0, sizeof(*stats));
     for (uint32_t i = 0; i < CBD_LANES_ALL; i++)
@@ -50,6 +51,12 @@ void cbd_backend_stats(const struct cbd_backend *b, struct cbd_stats *stats)
         stats->lost_records += !b->lost[i].clean;
         stats->lost_bytes += b->lost[i].clean ? 0 : b->lost[i].len;
     }
+    stats->scrub_bytes = scrub->scrub_bytes;
+    stats->scrub_healed_bytes = scrub->scrub_healed_bytes;
+    stats->scrub_left_bytes = scrub->scrub_left_bytes;
+    stats->scrub_damaged_bytes = scrub->scrub_damaged_bytes;
+    stats->scrub_passes = scrub->scrub_passes;
+    stats->scrub_position_bytes = scrub->scrub_position_bytes;
     stats->dirty_bytes = cbd_dirty_bytes(b);
     stats->dirty_space_bytes = cbd_dirty_space(b);
     stats->segments_free = atomic_load(&b->free_count);

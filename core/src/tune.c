@@ -13,7 +13,7 @@ static int check(const struct cbd_attach_options *o)
     if (o->dirty_start_percent > 100 || o->dirty_urgent_percent > 100 ||
         o->queue_depth > CBD_QUEUE_DEPTH_MAX || o->writeback_rate_bytes > CBD_WRITEBACK_RATE_MAX ||
         o->space_timeout_ns > CBD_TIME_MAX_NS || o->idle_ns > CBD_TIME_MAX_NS ||
-        o->max_dirty_age_ns > CBD_TIME_MAX_NS)
+        o->max_dirty_age_ns > CBD_TIME_MAX_NS || o->scrub_rate_bytes > CBD_SCRUB_RATE_MAX)
         return CBD_E_INVALID;
     return 0;
 }
@@ -60,6 +60,7 @@ static void apply(struct cbd_backend *b, const struct cbd_attach_options *o)
     atomic_store(&t->max_dirty_bytes, o->max_dirty_bytes);
     atomic_store(&t->queue_depth, o->queue_depth);
     atomic_store(&t->coalesce, o->backend_consistency_off);
+    atomic_store(&t->scrub_rate_bytes, o->scrub_rate_bytes);
     for (uint32_t i = 0; i < b->stream_count; i++)
         atomic_store(&b->streams[i].check_at, 0);
 }

@@ -13,7 +13,6 @@
 
 #define RETRY_MIN_NS UINT64_C(10000000)
 #define RETRY_MAX_NS UINT64_C(1000000000)
-#define WORKS 2u
 
 struct worker {
     struct cbd_shim_runner *runner;
@@ -30,7 +29,7 @@ struct cbd_shim_runner {
     uint64_t retry_min_ns;
     uint64_t retry_max_ns;
     atomic_bool stop;
-    struct worker worker[WORKS];
+    struct worker worker[CBD_SHIM_WORKS];
 };
 
 /* What a sleeping worker waits for. */
@@ -52,10 +51,13 @@ static bool is_over(void *arg)
 static uint64_t sleep_ns(const struct worker *w)
 {
     struct cbd_env *env = w->runner->env;
-    uint64_t due =
-        w->work == CBD_WORK_WRITEBACK ? cbd_backend_due_ns(w->runner->backend) : UINT64_MAX;
+    uint64_t due = UINT64_MAX;
     uint64_t now;
 
+    if (w->work == CBD_WORK_WRITEBACK)
+        due = cbd_backend_due_ns(w->runner->backend);
+    else if (w->work == CBD_WORK_SCRUB)
+        due = cbd_backend_scrub_due_ns(w->runner->backend);
     if (due == UINT64_MAX)
         return UINT64_MAX;
     now = env->ops->now_ns(env);
@@ -122,7 +124,7 @@ int cbd_shim_runner_start(struct cbd_env *env, struct cbd_backend *backend,
         r->retry_max_ns = r->retry_min_ns;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    for (unsigned i = 0; i < WORKS && rc == 0; i++) {
+    for (unsigned i = 0; i < CBD_SHIM_WORKS && rc == 0; i++) {
         r->worker[i].runner = r;
         r->worker[i].work = (enum cbd_work)i;
         rc = pthread_create(&r->worker[i].thread, NULL, work_loop, &r->worker[i]);
@@ -143,13 +145,13 @@ void cbd_shim_runner_stop(struct cbd_shim_runner *r)
 {
     if (r == NULL)
         return;
-    join(r, WORKS);
+    join(r, CBD_SHIM_WORKS);
     free(r);
 }
 
 void cbd_shim_runner_stats(const struct cbd_shim_runner *r, struct cbd_shim_runner_stats *stats)
 {
-    for (unsigned i = 0; i < WORKS; i++) {
+    for (unsigned i = 0; i < CBD_SHIM_WORKS; i++) {
         stats->steps[i] = atomic_load(&r->worker[i].steps);
         stats->sleeps[i] = atomic_load(&r->worker[i].sleeps);
         stats->failures[i] = atomic_load(&r->worker[i].failures);

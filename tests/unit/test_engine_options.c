@@ -66,6 +66,7 @@ static void what_is_out_of_range_changes_nothing(void **state)
         {.space_timeout_ns = CBD_TIME_MAX_NS + 1},
         {.idle_ns = CBD_TIME_MAX_NS + 1},
         {.max_dirty_age_ns = CBD_TIME_MAX_NS + 1},
+        {.scrub_rate_bytes = CBD_SCRUB_RATE_MAX + 1},
     };
     struct timed *t = begin((struct cbd_attach_options){.dirty_start_percent = 7});
     struct cbd_attach_options before, after;

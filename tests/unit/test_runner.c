@@ -218,6 +218,27 @@ static void writers_beside_the_runner(void **state)
     end();
 }
 
+/* Its own passes come by the clock alone; the second one begins a second after the first. */
+static void scrub_beside_writers(void **state)
+{
+    struct cbd_attach_options attach = {.scrub_rate_bytes = 32u << 20};
+    struct cbd_shim_runner_stats before, after;
+
+    (void)state;
+    begin(&attach);
+    run_writers(1500, NULL);
+    cbd_shim_runner_stats(box.runner, &before);
+    after = before;
+    for (unsigned i = 0; i < 500 && after.steps[CBD_WORK_SCRUB] <= before.steps[CBD_WORK_SCRUB];
+         i++) {
+        sleep_ms(10);
+        cbd_shim_runner_stats(box.runner, &after);
+    }
+    assert_true(after.steps[CBD_WORK_SCRUB] > before.steps[CBD_WORK_SCRUB]);
+    assert_int_equal(after.failures[CBD_WORK_SCRUB], 0);
+    end();
+}
+
 static void tune_again_and_again(void)
 {
     for (unsigned i = 0; i < 60; i++) {
@@ -230,6 +251,7 @@ static void tune_again_and_again(void)
             .writeback_rate_bytes = i % 6 == 5 ? 4u << 20 : 0,
             .max_dirty_age_ns = i % 2 == 1 ? 5 * MS : 0,
             .idle_ns = i % 11 == 10 ? MS : 0,
+            .scrub_rate_bytes = i % 2 == 0 ? 64u << 20 : 0,
         };
         struct cbd_attach_options got;
 
@@ -272,7 +294,7 @@ static void a_disk_that_is_away_for_a_while(void **state)
     end();
 }
 
-/* Nothing but time brings the work; and without work both threads sleep. */
+/* Nothing but time brings the work; and without work all threads sleep. */
 static void an_idle_cache_is_written_back_by_the_clock(void **state)
 {
     struct cbd_attach_options attach = {.idle_ns = 20 * MS, .dirty_start_percent = 90};
@@ -294,6 +316,8 @@ static void an_idle_cache_is_written_back_by_the_clock(void **state)
     assert_int_equal(after.steps[0], before.steps[0]);
     assert_in_range(after.sleeps[0] - before.sleeps[0], 0, 50); /* it does not spin */
     assert_in_range(after.sleeps[1] - before.sleeps[1], 0, 50);
+    assert_int_equal(after.steps[CBD_WORK_SCRUB], 0); /* no rate: it is off */
+    assert_in_range(after.sleeps[CBD_WORK_SCRUB] - before.sleeps[CBD_WORK_SCRUB], 0, 50);
     end();
 }
 
@@ -319,6 +343,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(writers_beside_the_runner),
+        cmocka_unit_test(scrub_beside_writers),
         cmocka_unit_test(options_change_under_load),
         cmocka_unit_test(a_disk_that_is_away_for_a_while),
         cmocka_unit_test(an_idle_cache_is_written_back_by_the_clock),

@@ -99,6 +99,7 @@ int cbd_backend_remove(struct cbd_cache *cache, uint32_t id) CBD_MUST_CHECK;
 #define CBD_IDENTITY_NONE UINT32_MAX
 #define CBD_QUEUE_DEPTH_MAX 64u
 #define CBD_WRITEBACK_RATE_MAX (UINT64_C(1) << 40)
+#define CBD_SCRUB_RATE_MAX (UINT64_C(1) << 40)
 #define CBD_TIME_MAX_NS (UINT64_C(1) << 55) /* about a year */
 
 /* What leaves first when the cache is full. */
@@ -161,6 +162,8 @@ struct cbd_attach_options {
      * sector, with one flush. Without the cache the disk is then no state that a disk could show.
      */
     bool backend_consistency_off;
+    /* Bytes a second of cached data that scrub verifies; ..CBD_SCRUB_RATE_MAX; 0: no scrub */
+    uint64_t scrub_rate_bytes;
 };
 
 /*
@@ -233,12 +236,18 @@ enum cbd_work {
     CBD_WORK_WRITEBACK, /* move dirty data to the disk, one bounded step */
     /* Make segments free; after a clean detach also bring what they hold back into the index. */
     CBD_WORK_RECLAIM,
+    /*
+     * Verify what is cached, at scrub_rate_bytes: what is damaged and clean is read from the disk
+     * and stored again, what is damaged and dirty is reported with its range, once in each pass.
+     * Waits for the disk as cbd_read() does. Damage is no error of the step.
+     */
+    CBD_WORK_SCRUB,
 };
 
 /*
  * One step of background work. 1: something was done, call again; 0: nothing to do now; negative:
  * an error that a later step may overcome. One thread at a time for each kind; may run beside
- * data calls and beside the other kind.
+ * data calls and beside the other kinds.
  */
 int cbd_backend_step(struct cbd_backend *b, enum cbd_work work) CBD_MUST_CHECK;
 
@@ -251,6 +260,9 @@ void cbd_backend_drain(struct cbd_backend *b, bool drain);
  * From any thread.
  */
 uint64_t cbd_backend_due_ns(const struct cbd_backend *b);
+
+/* The same for CBD_WORK_SCRUB; cbd_backend_due_ns() is for the others. */
+uint64_t cbd_backend_scrub_due_ns(const struct cbd_backend *b);
 
 #define CBD_HELD_MAX 256u
 
@@ -293,8 +305,15 @@ struct cbd_stats {
     uint64_t epoch, epoch_written;
     uint64_t recovered_records, recovered_dirty_bytes, recovered_suspects;
     uint64_t index_extents, index_bytes;
-    bool degraded; /* served for reading only: see cbd_backend_lost() */
+    bool degraded;                     /* served for reading only: see cbd_backend_lost() */
     uint64_t lost_records, lost_bytes; /* bytes: where the place is known */
+
+    uint64_t scrub_bytes;          /* verified, good or damaged; what follows is a part of it */
+    uint64_t scrub_healed_bytes;   /* damaged and clean: stored again */
+    uint64_t scrub_left_bytes;     /* the same, but the disk failed or there was no room */
+    uint64_t scrub_damaged_bytes;  /* damaged and dirty; counted in each pass */
+    uint64_t scrub_passes;         /* that have ended */
+    uint64_t scrub_position_bytes; /* how far the pass is, of the size of the backend */
 };
 
 void cbd_backend_stats(const struct cbd_backend *b, struct cbd_stats *stats);

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Background work of an attached backend in threads of its own: one for write-back, one for
- * reclaim. Each calls cbd_backend_step() as long as there is something to do, and sleeps until the
- * environment is woken, or until time alone brings work (cbd_backend_due_ns).
+ * Background work of an attached backend in threads of its own: one each for write-back, reclaim
+ * and scrub. Each calls cbd_backend_step() as long as there is something to do, and sleeps until the
+ * environment is woken, or until time alone brings work (cbd_backend_due_ns and
+ * cbd_backend_scrub_due_ns). Without scrub_rate_bytes the thread of scrub only sleeps.
  */
 #ifndef CBD_SHIM_RUNNER_H
 #define CBD_SHIM_RUNNER_H
 
 #include "cbd/cache.h"
 #include "cbd/shim/error.h"
+
+#define CBD_SHIM_WORKS 3u /* kinds in enum cbd_work */
 
 struct cbd_shim_runner;
 
@@ -20,10 +23,10 @@ struct cbd_shim_runner_options {
 };
 
 struct cbd_shim_runner_stats {
-    uint64_t steps[2];    /* by enum cbd_work: steps that did something */
-    uint64_t sleeps[2];   /* times that there was nothing to do */
-    uint64_t failures[2]; /* steps that returned an error */
-    int last_error[2];    /* of the last step: 0 or an error */
+    uint64_t steps[CBD_SHIM_WORKS];    /* by enum cbd_work: steps that did something */
+    uint64_t sleeps[CBD_SHIM_WORKS];   /* times that there was nothing to do */
+    uint64_t failures[CBD_SHIM_WORKS]; /* steps that returned an error */
+    int last_error[CBD_SHIM_WORKS];    /* of the last step: 0 or an error */
 };
 
 /*
