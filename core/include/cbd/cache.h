@@ -232,6 +232,27 @@ int cbd_flush(struct cbd_backend *b, unsigned lane) CBD_MUST_CHECK;
 int cbd_read(struct cbd_backend *b, unsigned lane, uint64_t off, void *buf,
              uint64_t len) CBD_MUST_CHECK;
 
+enum cbd_map_kind {
+    CBD_MAP_DISK = 0, /* not cached: the disk has it, flushed */
+    CBD_MAP_DATA,     /* cached */
+    CBD_MAP_ZERO,     /* reads as zeroes */
+    CBD_MAP_LOST,     /* reads of it fail */
+};
+
+struct cbd_map_view {
+    uint64_t addr_bytes, len_bytes;
+    enum cbd_map_kind kind;
+};
+
+/*
+ * What stands at `off`, and how far it goes, at most `len` (not 0). A data call: takes a lane. Stores
+ * nothing, reads no data. What it says was true at a moment of the call. For DISK the backing device
+ * may be asked after this call: it then shows what was acknowledged before, or something newer.
+ * CBD_E_RANGE, CBD_E_INVALID.
+ */
+int cbd_map(struct cbd_backend *b, unsigned lane, uint64_t off, uint64_t len,
+            struct cbd_map_view *view) CBD_MUST_CHECK;
+
 enum cbd_work {
     CBD_WORK_WRITEBACK, /* move dirty data to the disk, one bounded step */
     /* Make segments free; after a clean detach also bring what they hold back into the index. */
