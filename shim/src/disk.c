@@ -330,6 +330,38 @@ int cbd_shim_disk_open(const char *path, const struct cbd_shim_disk_options *opt
     return 0;
 }
 
+int cbd_shim_disk_start(struct cbd_disk *disk, unsigned threads)
+{
+    struct shim_disk *d = impl(disk);
+
+    if (d->pool != NULL || threads == 0 || threads > CBD_SHIM_DISK_THREADS_MAX)
+        return CBD_E_INVALID;
+    return shim_pool_open(threads, run, d, &d->pool);
+}
+
+bool cbd_shim_disk_hole(struct cbd_disk *disk, uint64_t off_bytes, uint64_t len_bytes,
+                        uint64_t *run_bytes)
+{
+    struct shim_disk *d = impl(disk);
+    off_t data, end;
+
+    *run_bytes = len_bytes;
+    if (d->node)
+        return false;
+    data = lseek(d->fd, (off_t)off_bytes, SEEK_DATA);
+    if (data < 0) /* ENXIO: a hole up to the end */
+        return errno == ENXIO && off_bytes + len_bytes <= disk->size_bytes;
+    if ((uint64_t)data > off_bytes) {
+        if ((uint64_t)data - off_bytes < len_bytes)
+            *run_bytes = (uint64_t)data - off_bytes;
+        return true;
+    }
+    end = lseek(d->fd, (off_t)off_bytes, SEEK_HOLE);
+    if (end > (off_t)off_bytes && (uint64_t)end - off_bytes < len_bytes)
+        *run_bytes = (uint64_t)end - off_bytes;
+    return false;
+}
+
 void cbd_shim_disk_close(struct cbd_disk *disk)
 {
     struct shim_disk *d = impl(disk);

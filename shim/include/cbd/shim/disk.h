@@ -3,6 +3,7 @@
 #ifndef CBD_SHIM_DISK_H
 #define CBD_SHIM_DISK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "cbd/disk.h"
@@ -48,6 +49,21 @@ struct cbd_shim_disk_stats {
  */
 int cbd_shim_disk_open(const char *path, const struct cbd_shim_disk_options *options,
                        struct cbd_disk **disk, struct cbd_shim_error *err) CBD_MUST_CHECK;
+
+/*
+ * Starts `threads` workers on a disk that was opened without: for a process that forks between
+ * opening and serving, since threads do not outlive that. No request may be under way.
+ * 0, CBD_E_INVALID (it has workers, or too many), CBD_E_NOMEM, CBD_E_SYSTEM.
+ */
+int cbd_shim_disk_start(struct cbd_disk *disk, unsigned threads) CBD_MUST_CHECK;
+
+/*
+ * Whether [off, off+len) begins with a hole that reads as zeroes, and how far that (or what is none)
+ * goes: *run_bytes, 1..len. Only files have holes that are known; of nodes nothing is. From any
+ * thread, beside requests.
+ */
+bool cbd_shim_disk_hole(struct cbd_disk *disk, uint64_t off_bytes, uint64_t len_bytes,
+                        uint64_t *run_bytes);
 
 /*
  * Waits for every request that was submitted, then closes. Does not flush. disk may be NULL.
