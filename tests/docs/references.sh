@@ -15,7 +15,7 @@ bad() {
 # `folder/...` in backticks, without a placeholder (X, <name>, *) in it.
 while IFS=: read -r document path; do
     [ -e "$path" ] || bad "$document: there is no $path"
-done < <(grep -oE '`(bench|cmake|core|docs|examples|fuzz|scripts|shim|sim|tests|tools)/[^` ]*' \
+done < <(grep -oE '`(bench|cmake|core|docs|examples|frontends|fuzz|scripts|shim|sim|tests|tools)/[^` ]*' \
     "${documents[@]}" | tr -d '`' | grep -vE '[X<*]|build/')
 
 # Unit tests by name.

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Requests: take a lane, call the engine, turn its error into an errno.
+ *
+ * Every thread and every connection uses the same backend, and the engine's FLUSH closes the epoch
+ * of the whole backend, not of a lane: what was acknowledged to anybody before a FLUSH was submitted
+ * is covered by it (E1, E2 of core/src/epoch.c). So a front-end may say that a flush on one
+ * connection is good for all.
+ */
+#include <errno.h>
+
+#include "cbd/shim/disk.h"
+#include "front_impl.h"
+
+int front_errno(int cbd_error)
+{
+    switch (cbd_error) {
+    case 0:
+        return 0;
+    case CBD_E_INVALID:
+    case CBD_E_RANGE:
+        return EINVAL;
+    case CBD_E_NOMEM:
+        return ENOMEM;
+    case CBD_E_NOSPACE:
+        return ENOSPC;
+    case CBD_E_READONLY:
+        return EROFS;
+    case CBD_E_BUSY:
+        return EBUSY;
+    case CBD_E_NOTFOUND:
+        return ENOENT;
+    default: /* IO, MEDIA, CORRUPT, TIMEDOUT and what no request returns */
+        return EIO;
+    }
+}
+
+static bool closing(const struct front_export *e)
+{
+    return atomic_load_explicit(&e->front->closing, memory_order_relaxed);
+}
+
+int front_read(struct front_export *e, void *buf, uint64_t len, uint64_t off)
+{
+    unsigned lane;
+    int error;
+
+    if (closing(e))
+        return ESHUTDOWN;
+    lane = front_lanes_take(&e->lanes);
+    error = cbd_read(e->backend, lane, off, buf, len);
+    front_lanes_drop(&e->lanes, lane);
+    return front_errno(error);
+}
+
+int front_write(struct front_export *e, const void *buf, uint64_t len, uint64_t off, bool fua)
+{
+    unsigned lane;
+    int error;
+
+    if (closing(e))
+        return ESHUTDOWN;
+    lane = front_lanes_take(&e->lanes);
+    error = cbd_write(e->backend, lane, off, buf, len, fua ? CBD_WRITE_FUA : 0);
+    front_lanes_drop(&e->lanes, lane);
+    return front_errno(error);
+}
+
+int front_zero(struct front_export *e, uint64_t len, uint64_t off, bool punch, bool fua)
+{
+    unsigned flags = (punch ? CBD_WRITE_PUNCH : 0u) | (fua ? CBD_WRITE_FUA : 0u);
+    unsigned lane;
+    int error;
+
+    if (closing(e))
+        return ESHUTDOWN;
+    lane = front_lanes_take(&e->lanes);
+    error = cbd_zero(e->backend, lane, off, len, flags);
+    front_lanes_drop(&e->lanes, lane);
+    return front_errno(error);
+}
+
+int front_flush(struct front_export *e)
+{
+    unsigned lane;
+    int error;
+
+    if (closing(e))
+        return ESHUTDOWN;
+    lane = front_lanes_take(&e->lanes);
+    error = cbd_flush(e->backend, lane);
+    front_lanes_drop(&e->lanes, lane);
+    return front_errno(error);
+}
+
+int front_map(struct front_export *e, uint64_t len, uint64_t off, uint64_t *run_bytes,
+              enum front_extent_kind *kind)
+{
+    uint32_t block = e->info.logical_block_bytes;
+    struct cbd_map_view view;
+    unsigned lane;
+    int error;
+
+    if (closing(e))
+        return ESHUTDOWN;
+    lane = front_lanes_take(&e->lanes);
+    error = cbd_map(e->backend, lane, off, len, &view);
+    front_lanes_drop(&e->lanes, lane);
+    if (error != 0)
+        return front_errno(error);
+    *run_bytes = view.len_bytes;
+    *kind = view.kind == CBD_MAP_ZERO ? FRONT_ZERO : FRONT_DATA;
+    /* The disk is asked behind the index: what is not cached is there, or something newer. */
+    if (view.kind != CBD_MAP_DISK)
+        return 0;
+    if (cbd_shim_disk_hole(e->file, off, view.len_bytes, run_bytes))
+        *kind = FRONT_HOLE;
+    if (*run_bytes % block != 0 && *run_bytes < block) {
+        *kind = FRONT_DATA; /* the block is a hole in part */
+        *run_bytes = block;
+    } else {
+        *run_bytes -= *run_bytes % block;
+    }
+    return 0;
+}

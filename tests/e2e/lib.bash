@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# For the scripts beside it: a scratch directory, a cache, and a server for it.
+#
+#   need COMMAND...      skips the test when one is missing
+#   make_cache           cache.img with backend disk0 on disk.img
+#   serve [PARAMETERS]   starts nbdkit on cache.img; $uri is the export, $server its process
+#   stop                 ends it as an administrator does, and checks how it ended
+#   check                a condition with a name; failures are counted
+#   finish               the last line
+set -u -o pipefail
+bin=${CBD_BIN_DIR:?the directory of the tools}
+plugin=$bin/nbdkit-cbd-plugin.so
+work=$(mktemp -d "${TMPDIR:-/tmp}/cbd-e2e.XXXXXX")
+server=""
+failures=0
+cd "$work" || exit 1
+
+# A test that mounts or serves more adds to this; nothing may outlive it.
+cleanup_more() { :; }
+cleanup() {
+    trap - EXIT
+    cleanup_more
+    [ -z "$server" ] || kill -9 "$server" 2>/dev/null
+    cd /
+    rm -rf "$work"
+}
+trap cleanup EXIT
+trap 'exit 1' TERM INT
+
+skip() {
+    echo "skipped: $*"
+    exit 77
+}
+
+need() {
+    local command
+    for command in "$@"; do
+        command -v "$command" >/dev/null || skip "$command is not installed (scripts/deps.txt)"
+    done
+}
+
+# What mounting needs: root, FUSE, loop devices.
+need_mount() {
+    [ "$(id -u)" -eq 0 ] || skip "mounting needs root"
+    [ -c /dev/fuse ] || skip "no /dev/fuse"
+    [ -c /dev/loop-control ] || skip "no /dev/loop-control"
+    need nbdfuse losetup fusermount3
+}
+
+check() {
+    local what=$1
+    shift
+    if ! "$@" >check.log 2>&1; then
+        echo "FAILED: $what: $*"
+        sed 's/^/    /' check.log | tail -n 20
+        failures=$((failures + 1))
+        return 1
+    fi
+}
+
+check_not() {
+    local what=$1
+    shift
+    if "$@" >check.log 2>&1; then
+        echo "FAILED: $what: it went well: $*"
+        failures=$((failures + 1))
+    fi
+}
+
+# says FILE TEXT
+says() { grep -qF -- "$2" "$1"; }
+
+finish() {
+    if [ "$failures" -eq 0 ]; then
+        echo "all as expected"
+        exit 0
+    fi
+    [ ! -f server.log ] || sed 's/^/    server: /' server.log | tail -n 20
+    echo "$failures failed"
+    exit 1
+}
+
+need nbdkit
+[ -f "$plugin" ] || skip "the plugin was not built: nbdkit-plugin-dev"
+# A sanitizer's runtime has to be there before the plugin is.
+runtime=$(ldd "$plugin" | sed -n 's/.*=> \(.*lib[at]san[^ ]*\).*/\1/p')
+case "$runtime" in
+*tsan*) skip "nbdkit itself is not built for ThreadSanitizer; test_front is the test" ;;
+esac
+# The page cache outlives the process: no msync is needed to survive a kill. Power cuts are another
+# matter, see the tests with record=.
+export PMEM2_FORCE_GRANULARITY=CACHE_LINE
+
+# In a subshell or in the background: it becomes nbdkit.
+run_nbdkit() {
+    if [ -n "$runtime" ]; then
+        exec env LD_PRELOAD="$runtime" ASAN_OPTIONS=detect_leaks=0 nbdkit "$@"
+    else
+        exec nbdkit "$@"
+    fi
+}
+
+disk_bytes=${disk_bytes:-128M}
+cache_bytes=${cache_bytes:-24M}
+make_cache() {
+    rm -f cache.img disk.img
+    "$bin/cbd-format" --create "$cache_bytes" --segment-size 256K cache.img >make.log 2>&1 &&
+        truncate -s "$disk_bytes" disk.img &&
+        "$bin/cbd-ctl" cache.img backend add disk0 --backing disk.img \
+            --cache-size "${share_bytes:-16M}" "$@" >>make.log 2>&1 || {
+        cat make.log
+        exit 1
+    }
+}
+
+socket=$work/socket
+uri="nbd+unix:///?socket=$socket"
+serve() {
+    rm -f "$socket" server.pid
+    run_nbdkit -f -U "$socket" -P server.pid "$plugin" cache.img "$@" >>server.log 2>&1 &
+    server=$!
+    local n
+    for n in $(seq 200); do
+        [ ! -s server.pid ] || return 0
+        kill -0 "$server" 2>/dev/null || break
+        sleep 0.05
+    done
+    echo "FAILED: the server does not start"
+    tail -n 20 server.log
+    server=""
+    exit 1
+}
+
+stop() {
+    local status=0
+    kill -TERM "$server"
+    wait "$server" || status=$?
+    server=""
+    check "the server ends with 0 (got $status)" test "$status" -eq 0
+}
+
+kill_server() {
+    kill -9 "$server" 2>/dev/null # it may have ended
+    wait "$server" 2>/dev/null
+    server=""
+}
+
+# Nothing dirty, nothing wrong: what a clean end leaves.
+check_clean() {
+    check "fsck" "$bin/cbd-check" -f cache.img
+    check "detached" sh -c "'$bin/cbd-ctl' cache.img stat | grep -q 'state *detached'"
+}
