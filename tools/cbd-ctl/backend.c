@@ -44,9 +44,13 @@ int ctl_lookup(const struct ctl *ctl, const struct cbd_cache *cache, uint32_t *i
     return CBD_EXIT_OPERATIONAL;
 }
 
-int ctl_open_disk(const char *path, uint32_t logical_block_bytes, struct cbd_disk **disk)
+int ctl_open_disk(const char *path, uint32_t logical_block_bytes, bool readonly,
+                  struct cbd_disk **disk)
 {
-    struct cbd_shim_disk_options options = {.logical_block_bytes = logical_block_bytes};
+    struct cbd_shim_disk_options options = {
+        .flags = readonly ? CBD_SHIM_DISK_READONLY : 0,
+        .logical_block_bytes = logical_block_bytes,
+    };
     struct cbd_shim_error err;
     struct stat st;
 
@@ -124,7 +128,7 @@ int ctl_add(const struct ctl *ctl)
 
     if (code != 0)
         return code;
-    code = ctl_open_disk(ctl->backing, ctl->logical_block, &disk);
+    code = ctl_open_disk(ctl->backing, ctl->logical_block, false, &disk);
     if (code == 0) {
         code = add_to(ctl, cache, disk);
         cbd_shim_disk_close(disk);

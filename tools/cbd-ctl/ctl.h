@@ -9,6 +9,7 @@
 #include "cbd/cache.h"
 #include "cbd/check.h"
 #include "tool_device.h"
+#include "tool_json.h"
 
 struct ctl {
     const char *path;
@@ -17,7 +18,8 @@ struct ctl {
     uint64_t cache_bytes;
     uint32_t streams;       /* 0: the default */
     uint32_t logical_block; /* 0: the default */
-    bool discard_dirty, accept_backing, json;
+    bool discard_dirty, accept_backing, suspect, give_up, json;
+    const char *output; /* of salvage, or NULL */
 };
 
 int ctl_add(const struct ctl *ctl);
@@ -25,6 +27,7 @@ int ctl_remove(const struct ctl *ctl);
 int ctl_list(const struct ctl *ctl);
 int ctl_stat(const struct ctl *ctl);
 int ctl_writeback(const struct ctl *ctl);
+int ctl_salvage(const struct ctl *ctl);
 
 /* Opens device and cache; errors are printed. 0, or an exit code and nothing is open. */
 int ctl_open(const struct ctl *ctl, bool readonly, struct cbd_tool_device *device,
@@ -35,7 +38,10 @@ void ctl_close(struct cbd_tool_device *device, struct cbd_cache *cache);
 int ctl_lookup(const struct ctl *ctl, const struct cbd_cache *cache, uint32_t *id) CBD_MUST_CHECK;
 
 /* `path` as the backing disk of a backend of this block size (0: any). 0 or an exit code. */
-int ctl_open_disk(const char *path, uint32_t logical_block_bytes, struct cbd_disk **disk)
-    CBD_MUST_CHECK;
+int ctl_open_disk(const char *path, uint32_t logical_block_bytes, bool readonly,
+                  struct cbd_disk **disk) CBD_MUST_CHECK;
+
+/* Prints the document, which it takes, or else what went to standard output. The exit code. */
+int ctl_end_output(json_t *document) CBD_MUST_CHECK;
 
 #endif

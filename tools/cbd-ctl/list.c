@@ -10,7 +10,7 @@
 #include "tool_message.h"
 #include "tool_size.h"
 
-static int end_output(json_t *document)
+int ctl_end_output(json_t *document)
 {
     int error;
 
@@ -88,7 +88,7 @@ int ctl_list(const struct ctl *ctl)
             text_backend(&info, segment_bytes);
     }
     ctl_close(&device, cache);
-    return end_output(document);
+    return ctl_end_output(document);
 }
 
 static void text_stat(const struct cbd_check_backend *b, struct cbd_backend_info *info,
@@ -150,7 +150,7 @@ static int show_stat(const struct ctl *ctl, const struct cbd_cache *cache,
     }
     if (s->errors != 0)
         cbd_tool_error(ctl->path, "%" PRIu64 " problems (cbd-check -f names them)", s->errors);
-    return end_output(document) | (s->errors != 0 ? CBD_EXIT_LEFT : CBD_EXIT_CLEAN);
+    return ctl_end_output(document) | (s->errors != 0 ? CBD_EXIT_LEFT : CBD_EXIT_CLEAN);
 }
 
 int ctl_stat(const struct ctl *ctl)

@@ -15,11 +15,14 @@ enum {
     KEY_BLOCK,
     KEY_DISCARD,
     KEY_ACCEPT,
+    KEY_GIVE_UP,
+    KEY_OUTPUT,
+    KEY_SUSPECT,
     KEY_JSON
 };
 
 static const struct cbd_tool_option options[] = {
-    {KEY_BACKING, "backing", "PATH", "add, writeback: the disk, a block device or a file"},
+    {KEY_BACKING, "backing", "PATH", "add, writeback, salvage: the disk, a block device or a file"},
     {KEY_CACHE_SIZE, "cache-size", "SIZE", "add: its share of the cache"},
     {KEY_STREAMS, "streams", "N",
      "add: writers that append side by side, 1 to 16\n"
@@ -29,24 +32,33 @@ static const struct cbd_tool_option options[] = {
     {KEY_ACCEPT, "accept-backing", NULL,
      "writeback: take the disk although it is not as the cache left it;\n"
      "dirty data goes to it, what else is cached is given up"},
-    {KEY_JSON, "json", NULL, "list, stat: one JSON document on standard output"},
+    {KEY_GIVE_UP, "give-up-unreadable", NULL,
+     "writeback: lose dirty data that cannot be read, save the rest"},
+    {KEY_OUTPUT, "output", "FILE",
+     "salvage: copy the disk to this new file, and write there instead"},
+    {KEY_SUSPECT, "suspect", NULL,
+     "salvage: write also what may be older than something that is lost"},
+    {KEY_JSON, "json", NULL, "list, stat, salvage: one JSON document on standard output"},
 };
 
 static const struct cbd_tool_usage usage = {
     .program = "cbd-ctl",
     .synopsis = "[OPTIONS] DEVICE COMMAND [NAME]",
-    .summary = "Manages a CBD cache that is not being served. Commands:\n"
-               "  backend add NAME --backing PATH --cache-size SIZE   give a disk a share\n"
-               "  backend list                                        show all\n"
-               "  backend remove NAME                                 take the share back\n"
-               "  writeback [NAME]    write dirty data of one or all backends to their disks\n"
-               "  stat                what is cached and what is dirty",
+    .summary =
+        "Manages a CBD cache that is not being served. Commands:\n"
+        "  backend add NAME --backing PATH --cache-size SIZE   give a disk a share\n"
+        "  backend list                                        show all\n"
+        "  backend remove NAME                                 take the share back\n"
+        "  writeback [NAME]    write dirty data of one or all backends to their disks\n"
+        "  salvage NAME        what is certainly good of a damaged backend, to its disk; the\n"
+        "                      rest is listed, the cache stays as it is\n"
+        "  stat                what is cached and what is dirty",
     .options = options,
     .option_count = sizeof(options) / sizeof(options[0]),
     .operands_min = 2,
     .operands_max = 4,
     .footer = "Sizes are bytes, or have the suffix K, M, G or T.\n"
-              "Exit codes: 0 done, 4 done and the cache has problems, 8 not done, 16 wrong usage.",
+              "Exit codes: 0 done, 4 done and something is damaged, 8 not done, 16 wrong usage.",
 };
 
 #define BIT(key) (1u << ((key)-KEY_BACKING))
@@ -65,7 +77,10 @@ static const struct command commands[] = {
      BIT(KEY_BACKING) | BIT(KEY_CACHE_SIZE), ctl_add},
     {"backend", "list", 0, 0, BIT(KEY_JSON), 0, ctl_list},
     {"backend", "remove", 1, 1, BIT(KEY_DISCARD), 0, ctl_remove},
-    {NULL, "writeback", 0, 1, BIT(KEY_BACKING) | BIT(KEY_ACCEPT), 0, ctl_writeback},
+    {NULL, "writeback", 0, 1, BIT(KEY_BACKING) | BIT(KEY_ACCEPT) | BIT(KEY_GIVE_UP), 0,
+     ctl_writeback},
+    {NULL, "salvage", 1, 1, BIT(KEY_BACKING) | BIT(KEY_OUTPUT) | BIT(KEY_SUSPECT) | BIT(KEY_JSON),
+     0, ctl_salvage},
     {NULL, "stat", 0, 0, BIT(KEY_JSON), 0, ctl_stat},
 };
 
@@ -109,6 +124,15 @@ static int take_option(const struct cbd_tool_parser *parser, struct ctl *ctl)
         return 0;
     case KEY_ACCEPT:
         ctl->accept_backing = true;
+        return 0;
+    case KEY_GIVE_UP:
+        ctl->give_up = true;
+        return 0;
+    case KEY_OUTPUT:
+        ctl->output = parser->argument;
+        return 0;
+    case KEY_SUSPECT:
+        ctl->suspect = true;
         return 0;
     case KEY_JSON:
         ctl->json = true;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* cbd-ctl writeback: attaches backends, writes everything dirty to their disks, detaches. */
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "cbd/shim/disk.h"
@@ -9,8 +10,37 @@
 #include "tool_progress.h"
 #include "tool_size.h"
 
-/* Steps until nothing is left to do, and shows how far it is. The disk completes in submit(). */
-static int drain(struct cbd_backend *b, uint64_t *written_bytes)
+/* Dirty data that cannot be read: says where it is, and gives it up when that was asked for. */
+static int give_up(const struct ctl *ctl, struct cbd_backend *b,
+                   const struct cbd_backend_info *info, int error)
+{
+    struct cbd_range held[CBD_HELD_MAX];
+    bool more;
+    uint32_t n = cbd_backend_held(b, held, CBD_HELD_MAX, &more);
+
+    if (n == 0)
+        return error;
+    for (uint32_t i = 0; i < n; i++)
+        cbd_tool_error(ctl->path,
+                       "backend '%s': %s: dirty, cannot be read: bytes %" PRIu64 "..%" PRIu64,
+                       info->name, ctl->give_up ? "given up" : "holds write-back",
+                       held[i].addr_bytes, held[i].addr_bytes + held[i].len_bytes - 1);
+    if (more)
+        cbd_tool_error(ctl->path, "backend '%s': there is more of it", info->name);
+    if (!ctl->give_up) {
+        cbd_tool_error(ctl->path, "to save the rest and lose this: --give-up-unreadable");
+        return error;
+    }
+    /* What can be read is written all the same. */
+    return cbd_backend_forgo(b, 0, info->size_bytes) == 0 ? 1 : error;
+}
+
+/*
+ * Steps until nothing is left to do, and shows how far it is. The disk completes in submit(). Each
+ * round that gives something up makes progress, or ends with the error again.
+ */
+static int drain(const struct ctl *ctl, struct cbd_backend *b, const struct cbd_backend_info *info,
+                 uint64_t *written_bytes)
 {
     struct cbd_tool_progress progress;
     struct cbd_stats stats;
@@ -22,7 +52,12 @@ static int drain(struct cbd_backend *b, uint64_t *written_bytes)
     cbd_tool_progress_open(&progress, -1);
     cbd_tool_progress_begin(&progress, "writing back", total);
     cbd_backend_drain(b, true);
-    while ((did = cbd_backend_step(b, CBD_WORK_WRITEBACK)) > 0) {
+    for (;;) {
+        did = cbd_backend_step(b, CBD_WORK_WRITEBACK);
+        if (did == CBD_E_CORRUPT || did == CBD_E_MEDIA)
+            did = give_up(ctl, b, info, did);
+        if (did <= 0)
+            break;
         cbd_backend_stats(b, &stats);
         cbd_tool_progress_update(&progress, total - stats.dirty_bytes);
     }
@@ -62,7 +97,7 @@ static int write_back(const struct ctl *ctl, struct cbd_cache *cache,
 
     if (error == 0) {
         what = "not all was written back";
-        error = drain(b, &written_bytes);
+        error = drain(ctl, b, info, &written_bytes);
         if (error == 0)
             error = cbd_backend_detach(b);
         if (error != 0)
@@ -97,7 +132,7 @@ static int one(const struct ctl *ctl, struct cbd_cache *cache, uint32_t id)
                        info.name);
         return CBD_EXIT_OPERATIONAL;
     }
-    code = ctl_open_disk(path, info.logical_block_bytes, &disk);
+    code = ctl_open_disk(path, info.logical_block_bytes, false, &disk);
     if (code != 0)
         return code;
     code = write_back(ctl, cache, &info, disk);

@@ -366,4 +366,30 @@ struct cbd_extent_view {
 void cbd_backend_extents(struct cbd_backend *b,
                          void (*visit)(void *arg, const struct cbd_extent_view *extent), void *arg);
 
+enum cbd_salvage_kind {
+    CBD_SALVAGE_DATA, /* read, and whole by its checksums where the cache has them */
+    CBD_SALVAGE_ZERO, /* reads as zeroes */
+    CBD_SALVAGE_LOST, /* dirty, and cannot be read or gone: `error` says why */
+};
+
+/* A part of the dirty data. Valid during the call only. */
+struct cbd_salvage_piece {
+    enum cbd_salvage_kind kind;
+    bool suspect; /* a lost record, nobody knows where, may have been newer */
+    int error;
+    uint64_t addr_bytes, len_bytes; /* of the backing device; DATA: at most 64 KiB */
+    const void *data;               /* DATA: len_bytes */
+};
+
+/* Not 0 ends the salvage with that. */
+typedef int cbd_salvage_visit(void *arg, const struct cbd_salvage_piece *piece);
+
+/*
+ * Goes through everything that is dirty, newest versions only, each place once, in no order of
+ * places. It is for a backend that cannot write back any more: degraded, or held by data that
+ * cannot be read. Stores nothing; what cbd_backend_lost() has without a range is not told again.
+ * Uses lane 0. Not beside other calls on the backend. CBD_E_NOMEM.
+ */
+int cbd_backend_salvage(struct cbd_backend *b, cbd_salvage_visit *visit, void *arg) CBD_MUST_CHECK;
+
 #endif
