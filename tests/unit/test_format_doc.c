@@ -30,37 +30,21 @@ struct field {
     size_t structure_bytes;
     size_t off_bytes;
     size_t len_bytes;
+    const char *meaning;
 };
 
-#define FIELD(s, f) {#s, #f, sizeof(struct s), offsetof(struct s, f), sizeof(((struct s *)0)->f)},
-#define SUPER(f) FIELD(cbd_m_super, f)
-#define BACKEND(f) FIELD(cbd_m_backend, f)
-#define STATE(f) FIELD(cbd_m_backend_state, f)
-#define SEGMENT(f) FIELD(cbd_m_segment, f)
-#define RECORD(f) FIELD(cbd_m_record, f)
-#define HEADER(f) FIELD(cbd_m_header, f)
+#define X(s, f, kind, meaning)                                                                     \
+    {"cbd_m_" #s,                                                                                  \
+     #f,                                                                                           \
+     sizeof(struct cbd_m_##s),                                                                     \
+     offsetof(struct cbd_m_##s, f),                                                                \
+     sizeof(((struct cbd_m_##s *)0)->f),                                                           \
+     meaning},
 
 static const struct field fields[] = {
-    SUPER(magic) SUPER(uuid) SUPER(salt) SUPER(disk_version) SUPER(copy) SUPER(compat) SUPER(
-        ro_compat) SUPER(incompat) SUPER(device_bytes) SUPER(segment_bytes) SUPER(segment_count)
-        SUPER(table_a_off) SUPER(table_b_off) SUPER(table_bytes) SUPER(data_off) SUPER(super2_off)
-            SUPER(generation_floor) SUPER(created_s) SUPER(backends_max) SUPER(atomic_bytes) SUPER(
-                label) SUPER(reserved) SUPER(crc) BACKEND(crc) BACKEND(used) BACKEND(seq)
-                BACKEND(uuid) BACKEND(name) BACKEND(size_bytes) BACKEND(logical_block_bytes)
-                    BACKEND(streams) BACKEND(segments) BACKEND(reserved0) BACKEND(created_s)
-                        BACKEND(path) BACKEND(reserved1) STATE(crc) STATE(flags) STATE(seq) STATE(
-                            epoch_written) STATE(horizon) STATE(attaches) STATE(reserved)
-                            SEGMENT(crc) SEGMENT(owner) SEGMENT(status) SEGMENT(stream) SEGMENT(seq)
-                                SEGMENT(generation) SEGMENT(kind) SEGMENT(records) SEGMENT(
-                                    order_max) SEGMENT(epoch_max) SEGMENT(reserved) RECORD(crc)
-                                    RECORD(generation_low) RECORD(type) RECORD(flags) RECORD(
-                                        reserved0) RECORD(durable) RECORD(order) RECORD(epoch)
-                                        RECORD(addr_bytes) RECORD(len_bytes) RECORD(payload_off)
-                                            RECORD(header_crc) RECORD(reserved1) HEADER(crc)
-                                                HEADER(slot) HEADER(addr_bytes) HEADER(len_bytes)
-                                                    HEADER(type) HEADER(reserved)
-                                                        HEADER(epoch_floor) HEADER(block_crc)
-                                                            FIELD(cbd_m_crc_line, block_crc)};
+#include "cbd/media_fields.def"
+};
+#undef X
 
 struct constant {
     const char *name;
@@ -245,6 +229,52 @@ static void test_fields(void **state)
         for (size_t i = 0; i < COUNT(fields); i++)
             known += strncmp(name, fields[i].structure, strcspn(name, "`")) == 0;
         assert_true(known > 0);
+    }
+    free(doc);
+}
+
+/* Cell `cell` (from 0) of a table row, without backticks and the blanks around it. */
+static void cell_text(const char *row, unsigned cell, char text[1024])
+{
+    size_t n = 0;
+
+    for (row++; cell > 0 && *row != '\n'; row++)
+        cell -= *row == '|';
+    while (*row == ' ')
+        row++;
+    for (; *row != '|' && *row != '\n' && n < 1023; row++)
+        if (*row != '`')
+            text[n++] = *row;
+    while (n > 0 && text[n - 1] == ' ')
+        n--;
+    text[n] = '\0';
+}
+
+/* What a field means begins in the document with the words of the description. */
+static void test_meanings(void **state)
+{
+    char *doc = load("docs/format.md");
+    char text[1024], want[ROW_BYTES];
+    const char *at = doc;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(fields); i++) {
+        const struct field *f = &fields[i];
+        size_t len = strlen(f->meaning);
+
+        if (i == 0 || strcmp(fields[i - 1].structure, f->structure) != 0) {
+            snprintf(want, sizeof(want), "\n### `struct %s`,", f->structure);
+            at = strstr(doc, want);
+            assert_non_null(at);
+        }
+        snprintf(want, sizeof(want), "\n| %zu | %zu | `%s` |", f->off_bytes, f->len_bytes, f->name);
+        at = strstr(at, want);
+        if (at == NULL)
+            fail_msg("docs/format.md has no row %s", want + 1);
+        cell_text(++at, 3, text);
+        if (len == 0 || strncmp(text, f->meaning, len) != 0 || strchr(";:,. ", text[len]) == NULL)
+            fail_msg("%s.%s: the document says '%s', the description '%s'", f->structure, f->name,
+                     text, f->meaning);
     }
     free(doc);
 }
@@ -450,6 +480,7 @@ int main(void)
         cmocka_unit_test(test_field_list_is_complete),
         cmocka_unit_test(test_every_structure_is_listed),
         cmocka_unit_test(test_fields),
+        cmocka_unit_test(test_meanings),
         cmocka_unit_test(test_constants),
         cmocka_unit_test(test_every_constant_is_listed),
         cmocka_unit_test(test_steps),
