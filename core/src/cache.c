@@ -53,6 +53,8 @@ int cbd_cache_open(struct cbd_pmem *pm, struct cbd_env *env, unsigned flags,
     error = cbd_super_read(pm, env, &c->super, &c->bad_supers);
     if (error == 0 && !c->readonly && (c->super.ro_compat & ~CBD_RO_COMPAT_KNOWN) != 0)
         error = CBD_E_VERSION;
+    if (error == 0 && !c->readonly && (c->super.incompat & CBD_INCOMPAT_METADATA_ONLY) != 0)
+        error = CBD_E_NODATA;
     if (error == 0) {
         c->seed = cbd_seed_cache(c->super.uuid, c->super.salt);
         c->block_seed = cbd_seed_place(c->seed, CBD_SEED_BLOCK, 0, 0);

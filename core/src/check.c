@@ -142,6 +142,10 @@ static int super_findings(struct cbd_check *k, const struct super_copy s[CBD_SUP
         f.limit = super->geo.device_bytes;
         stop = cbd_check_report(k, &f);
     }
+    if (stop == 0 && (super->incompat & CBD_INCOMPAT_METADATA_ONLY) != 0) {
+        f = cbd_check_finding(CBD_PROBLEM_SUPER_NO_DATA);
+        stop = cbd_check_report(k, &f);
+    }
     if (stop == 0 && (super->ro_compat & ~CBD_RO_COMPAT_KNOWN) != 0) {
         f = cbd_check_finding(CBD_PROBLEM_SUPER_RO_FEATURE);
         f.got = super->ro_compat;

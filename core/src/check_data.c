@@ -65,6 +65,8 @@ int cbd_check_header(struct cbd_check *k, uint32_t segment, uint32_t slot,
 
     if (r->len_bytes > CBD_REGION_BYTES)
         return 0; /* was reported: such a record crosses a region */
+    if (cbd_header_left_out(&k->cache, segment, r->payload_off))
+        return 0;
     if (cbd_load_header(&k->cache, segment, r->payload_off, &p) == 0 && agrees(&p.h, slot, r)) {
         if ((k->options.flags & CBD_CHECK_DATA) == 0 || !cbd_checksums(&k->cache))
             return 0;

@@ -402,6 +402,8 @@ int cbd_load_next(struct cbd_record_reader *rd, uint32_t slot,
 int cbd_load_header(const struct cbd_cache *c, uint32_t segment, uint32_t payload_off,
                     struct cbd_loaded_header *out) CBD_MUST_CHECK;
 
+bool cbd_header_left_out(const struct cbd_cache *c, uint32_t segment, uint32_t payload_off);
+
 /* payload.c: data, verified on the copy */
 struct cbd_bad {
     uint64_t skip; /* bytes from the start of what was asked for */
@@ -482,7 +484,7 @@ struct cbd_scan {
     uint32_t durable; /* slots below were durable */
     uint32_t damaged; /* slots below `durable` without a valid record */
     uint32_t first_damaged;
-    bool suspect; /* the last record's payload is not what it says: unfinished write */
+    bool suspect;    /* the last record's payload is not what it says: unfinished write */
     bool recordless; /* behind it is a payload whose record is not there: unfinished write */
     uint32_t payload_end;
 };
@@ -513,9 +515,16 @@ static inline void cbd_count_request(struct cbd_lane *lane)
     atomic_store_explicit(&lane->requests, n + 1, memory_order_relaxed);
 }
 
-static inline bool cbd_checksums(const struct cbd_cache *c)
+static inline bool cbd_checksums_used(const struct cbd_cache *c)
 {
     return (c->super.incompat & CBD_INCOMPAT_DATA_CHECKSUMS) != 0;
+}
+
+/* Whether there is data that could be verified: a metadata image has none. */
+static inline bool cbd_checksums(const struct cbd_cache *c)
+{
+    return (c->super.incompat & (CBD_INCOMPAT_DATA_CHECKSUMS | CBD_INCOMPAT_METADATA_ONLY)) ==
+           CBD_INCOMPAT_DATA_CHECKSUMS;
 }
 
 static inline uint64_t cbd_min64(uint64_t a, uint64_t b)

@@ -57,6 +57,22 @@ int cbd_load_next(struct cbd_record_reader *rd, uint32_t slot, struct cbd_record
                : CBD_E_CORRUPT;
 }
 
+/* Whether a metadata image has left out the header of a record, because it was as it should be. */
+bool cbd_header_left_out(const struct cbd_cache *c, uint32_t segment, uint32_t payload_off)
+{
+    uint64_t words[sizeof(struct cbd_m_header) / sizeof(uint64_t)];
+    uint64_t any = 0;
+
+    if ((c->super.incompat & CBD_INCOMPAT_METADATA_ONLY) == 0 || payload_off < sizeof(words) ||
+        c->pm->ops->read(c->pm,
+                         cbd_segment_off(&c->super.geo, segment) + payload_off - sizeof(words),
+                         words, sizeof(words)) != 0)
+        return false;
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        any |= words[i];
+    return any == 0;
+}
+
 /*
  * The header before the payload at payload_off, with its checksum lines. CBD_E_CORRUPT: there is
  * none; CBD_E_MEDIA: it, or a line that it calls for, cannot be read.

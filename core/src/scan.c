@@ -30,7 +30,8 @@ static enum whole payload_whole(struct cbd_cache *c, uint32_t id, uint32_t slot,
     struct cbd_loaded_header head;
     int error;
 
-    if (r->type != CBD_M_RECORD_WRITE && r->type != CBD_M_RECORD_FILL)
+    if ((r->type != CBD_M_RECORD_WRITE && r->type != CBD_M_RECORD_FILL) ||
+        cbd_header_left_out(c, id, r->payload_off))
         return WHOLE;
     error = cbd_load_header(c, id, r->payload_off, &head);
     if (error == 0 && !CBD_CANARY(HEADER_NOT_TIED) &&

@@ -41,6 +41,7 @@ static void test_error_codes_are_permanent(void **state)
     assert_int_equal(CBD_E_RANGE, -15);
     assert_int_equal(CBD_E_AGAIN, -16);
     assert_int_equal(CBD_E_SYSTEM, -17);
+    assert_int_equal(CBD_E_NODATA, -18);
 }
 
 static void test_error_rows_differ(void **state)

@@ -310,7 +310,7 @@ static void a_superblock_with_a_field_out_of_range_is_refused(void **state)
         SUPER(magic[15], 1, 1, CBD_E_NOTCBD),
         SUPER(disk_version, 4, 0, CBD_E_VERSION),
         SUPER(disk_version, 4, 2, CBD_E_VERSION),
-        SUPER(incompat, 8, 2, CBD_E_VERSION),
+        SUPER(incompat, 8, 4, CBD_E_VERSION),
         SUPER(incompat, 8, CBD_INCOMPAT_FORMATTING, CBD_E_NOTCBD),
         SUPER(copy, 4, 3, CBD_E_CORRUPT),
         SUPER(device_bytes, 8, 0, CBD_E_CORRUPT),

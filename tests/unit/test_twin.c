@@ -288,9 +288,20 @@ static void unknown_features_forbid_what_their_mask_says(void **state)
     put_features(r, 0, 1, 0);
     assert_int_equal(open_with(r, 0), CBD_E_VERSION);
     assert_int_equal(open_with(r, CBD_OPEN_READONLY), 0);
-    put_features(r, 0, 0, 2);
+    put_features(r, 0, 0, 4);
     assert_int_equal(open_with(r, 0), CBD_E_VERSION);
     assert_int_equal(open_with(r, CBD_OPEN_READONLY), CBD_E_VERSION);
+    rig_destroy(r);
+}
+
+static void a_metadata_image_opens_for_reading_only(void **state)
+{
+    struct rig *r = stopped_rig();
+
+    (void)state;
+    put_features(r, 0, 0, CBD_INCOMPAT_METADATA_ONLY);
+    assert_int_equal(open_with(r, 0), CBD_E_NODATA);
+    assert_int_equal(open_with(r, CBD_OPEN_READONLY), 0);
     rig_destroy(r);
 }
 
@@ -326,6 +337,7 @@ int main(void)
         cmocka_unit_test(without_any_superblock_there_is_no_cache),
         cmocka_unit_test(a_blank_device_is_no_cache),
         cmocka_unit_test(unknown_features_forbid_what_their_mask_says),
+        cmocka_unit_test(a_metadata_image_opens_for_reading_only),
         cmocka_unit_test(a_readonly_open_stores_nothing),
     };
 

@@ -23,13 +23,13 @@ static void show_copy(struct dump *d, json_t *parent, const struct dump_struct *
             cbd_tool_json_text(parent, "sentence", problem->sentence);
         }
         if (readable)
-            dump_fields_json(s, bytes, parent);
+            dump_fields_json(s, bytes, d->hex, parent);
         return;
     }
     printf("at 0x%" PRIx64 "%s%s\n", off, problem != NULL ? "  ***DAMAGED*** " : "",
            problem != NULL ? problem->sentence : "");
     if (readable)
-        dump_fields_text(s, bytes);
+        dump_fields_text(s, bytes, d->hex);
     else
         printf("    cannot be read\n");
 }
@@ -91,7 +91,7 @@ void dump_backends(struct dump *d)
         uint64_t state = CBD_BACKENDS * sizeof(struct cbd_m_backend);
         json_t *o = NULL;
 
-        if (!worth_showing(d, id))
+        if (!worth_showing(d, id) || (d->backend != CBD_CHECK_NONE && id != d->backend))
             continue;
         any = true;
         if (array != NULL) {
@@ -102,7 +102,7 @@ void dump_backends(struct dump *d)
                    d->summary->backends[id].unclean ? ", not detached cleanly" : "");
         }
         show_twin(d, o, &dump_backend, id * sizeof(struct cbd_m_backend), d->backend_problem[id]);
-        show_twin(d, o, &dump_state, state + id * sizeof(struct cbd_m_backend_state),
+        show_twin(d, o, &dump_backend_state, state + id * sizeof(struct cbd_m_backend_state),
                   d->state_problem[id]);
     }
     if (!any && array == NULL)

@@ -51,12 +51,23 @@ json_t *cbd_tool_json_append_object(json_t *array)
     return object;
 }
 
-void cbd_tool_json_u64(json_t *object, const char *key, uint64_t value)
+static json_t *u64(uint64_t value)
 {
     if (value <= INT64_MAX)
-        set(object, key, json_integer((json_int_t)value));
-    else
-        set(object, key, json_sprintf("%llu", (unsigned long long)value));
+        return json_integer((json_int_t)value);
+    return json_sprintf("%llu", (unsigned long long)value);
+}
+
+void cbd_tool_json_u64(json_t *object, const char *key, uint64_t value)
+{
+    set(object, key, u64(value));
+}
+
+void cbd_tool_json_append_u64(json_t *array, uint64_t value)
+{
+    json_t *number = u64(value);
+
+    need(number != NULL && json_array_append_new(array, number) == 0);
 }
 
 void cbd_tool_json_bool(json_t *object, const char *key, bool value)

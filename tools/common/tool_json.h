@@ -26,6 +26,8 @@ json_t *cbd_tool_json_append_object(json_t *array);
 
 /* Values above INT64_MAX, which only damaged fields have, are written as a decimal string. */
 void cbd_tool_json_u64(json_t *object, const char *key, uint64_t value);
+/* A number at the end of an array. */
+void cbd_tool_json_append_u64(json_t *array, uint64_t value);
 void cbd_tool_json_bool(json_t *object, const char *key, bool value);
 
 /* len_bytes of anything, up to the first NUL; what is no UTF-8 becomes U+FFFD. */

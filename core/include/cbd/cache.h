@@ -34,6 +34,7 @@ enum cbd_open_flags {
 /*
  * Reads superblock and tables; stores nothing. `pm` and `env` must outlive the cache.
  * CBD_E_NOTCBD, CBD_E_CORRUPT (both copies of some entry are bad), CBD_E_VERSION, CBD_E_NOMEM.
+ * CBD_E_NODATA: a metadata image, which opens READONLY only.
  */
 int cbd_cache_open(struct cbd_pmem *pm, struct cbd_env *env, unsigned flags,
                    struct cbd_cache **cache) CBD_MUST_CHECK;

@@ -56,8 +56,9 @@
 #define CBD_COMPAT_KNOWN UINT64_C(0)
 #define CBD_RO_COMPAT_KNOWN UINT64_C(0)
 #define CBD_INCOMPAT_DATA_CHECKSUMS (UINT64_C(1) << 0)
+#define CBD_INCOMPAT_METADATA_ONLY (UINT64_C(1) << 1) /* an image: payloads are holes */
 #define CBD_INCOMPAT_FORMATTING (UINT64_C(1) << 63) /* a format was begun: there is no cache */
-#define CBD_INCOMPAT_KNOWN CBD_INCOMPAT_DATA_CHECKSUMS
+#define CBD_INCOMPAT_KNOWN (CBD_INCOMPAT_DATA_CHECKSUMS | CBD_INCOMPAT_METADATA_ONLY)
 
 /* Three copies; immutable after format. */
 struct cbd_m_super {
