@@ -12,7 +12,6 @@
 #include "engine.h"
 
 #define STREAMS_DEFAULT 4u
-#define TREES_MAX_BITS 10u
 
 bool cbd_backend_info(const struct cbd_cache *cache, uint32_t id, struct cbd_backend_info *info)
 {
@@ -249,19 +248,15 @@ static void release(struct cbd_backend *b)
     env->ops->free(env, b, sizeof(*b));
 }
 
-/* One tree for each 16 MiB of the share, so that a tree has a few thousand extents when full. */
 static uint32_t tree_bits(const struct cbd_backend *b)
 {
     uint64_t share =
         (uint64_t)b->cache->configs[b->id].segments * b->cache->super.geo.segment_bytes;
     uint32_t bits = 0;
 
-    if (b->options.trees != 0) {
-        while (bits < TREES_MAX_BITS && 2u << bits <= b->options.trees)
-            bits++;
-        return bits;
-    }
-    while (bits < TREES_MAX_BITS && (UINT64_C(16) << 20) << bits < share)
+    if (b->options.trees == 0)
+        return cbd_tree_bits_of(share);
+    while (bits < CBD_TREE_BITS_MAX && 2u << bits <= b->options.trees)
         bits++;
     return bits;
 }

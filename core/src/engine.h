@@ -527,6 +527,18 @@ static inline bool cbd_checksums(const struct cbd_cache *c)
            CBD_INCOMPAT_DATA_CHECKSUMS;
 }
 
+#define CBD_TREE_BITS_MAX 10u
+
+/* One tree for each 16 MiB of a share, so that a tree has a few thousand extents when full. */
+static inline uint32_t cbd_tree_bits_of(uint64_t share_bytes)
+{
+    uint32_t bits = 0;
+
+    while (bits < CBD_TREE_BITS_MAX && (UINT64_C(16) << 20) << bits < share_bytes)
+        bits++;
+    return bits;
+}
+
 static inline uint64_t cbd_min64(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;

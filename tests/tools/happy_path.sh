@@ -53,7 +53,7 @@ if command -v python3 >/dev/null; then
 fi
 
 expect 8 cbd-format pm
-says "holds a CBD cache already (-f overwrites it)"
+says "To save the data: cbd-ctl pm writeback"
 expect 8 cbd-format -f pm
 says "backend 'one': 409600 dirty bytes and 4096 bytes of dirty zeroes are not on $work/disk yet"
 says "cbd-ctl pm writeback"

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "cbd/check.h"
@@ -46,18 +47,45 @@ static int foreign_signature(const char *path, char *text, size_t len_bytes)
     return rc == 0 ? 1 : rc == 1 ? 0 : -1;
 }
 
+/*
+ * On a terminal the answer decides; elsewhere nobody answers, and it is no. 0: go on, else the exit
+ * code, with the reason printed.
+ */
+static int ask(const struct arguments *a, const char *what)
+{
+    char answer[16] = "";
+
+    if (a->force)
+        return 0;
+    if (isatty(STDIN_FILENO) != 1 || isatty(STDERR_FILENO) != 1 || a->dry_run) {
+        cbd_tool_error(a->path, "%s (-f overwrites it)", what);
+        return CBD_EXIT_OPERATIONAL;
+    }
+    cbd_tool_error(a->path, "%s", what);
+    fprintf(stderr, "Overwrite it? [y/N] ");
+    fflush(stderr);
+    if (fgets(answer, sizeof(answer), stdin) != NULL &&
+        (strcmp(answer, "y\n") == 0 || strcmp(answer, "yes\n") == 0))
+        return 0;
+    cbd_tool_error(a->path, "not formatted: nothing was written");
+    return CBD_EXIT_CANCELLED;
+}
+
 static int check_foreign(const struct arguments *a, const struct cbd_tool_device *device)
 {
-    char text[256];
-    int found;
+    char text[256], what[320];
+    int found = 0;
 
-    if (cbd_shim_pmem_kind(device->pm) == CBD_SHIM_PMEM_DEVDAX || a->force)
+    if (a->force)
         return 0;
-    found = foreign_signature(a->path, text, sizeof(text));
+    if (cbd_shim_pmem_kind(device->pm) != CBD_SHIM_PMEM_DEVDAX)
+        found = foreign_signature(a->path, text, sizeof(text));
+    if (found == 0)
+        found = format_own_probe(device->pm, text, sizeof(text));
     if (found == 0)
         return 0;
-    cbd_tool_error(a->path, "foreign signature: got %s, limit none (-f overwrites it)", text);
-    return CBD_EXIT_OPERATIONAL;
+    snprintf(what, sizeof(what), "foreign signature: got %s, limit none", text);
+    return ask(a, what);
 }
 
 /* Says what each backend would lose. Whether there is anything to lose. */
@@ -93,21 +121,22 @@ static int check_own(const struct arguments *a, const struct cbd_tool_device *de
         cbd_tool_error_code(a->path, "cannot be examined", error);
         return CBD_EXIT_OPERATIONAL;
     }
-    if (!a->force) {
-        cbd_tool_error(a->path, "holds a CBD cache already%s (-f overwrites it)",
-                       error != 0 ? " that this program cannot open" : "");
-        return CBD_EXIT_OPERATIONAL;
-    }
+    if (s->super_valid && (s->super.incompat & CBD_INCOMPAT_METADATA_ONLY) != 0)
+        return ask(a, "holds the metadata image of a cache");
     if (a->discard_dirty)
         return 0;
     dirty = name_dirty(a, s);
     if (dirty)
-        cbd_tool_error(a->path, "not formatted. To save the data: cbd-ctl %s writeback. To lose "
-                                "it: --discard-dirty", a->path);
+        cbd_tool_error(a->path,
+                       "not formatted. To save the data: cbd-ctl %s writeback. To lose "
+                       "it: -f --discard-dirty",
+                       a->path);
     else if (error != 0 || s->errors != 0)
         cbd_tool_error(a->path, "not formatted: the cache on it is damaged and may hold dirty data "
-                                "(cbd-check -f says more). To lose it: --discard-dirty");
-    return dirty || error != 0 || s->errors != 0 ? CBD_EXIT_OPERATIONAL : 0;
+                                "(cbd-check -f says more). To lose it: -f --discard-dirty");
+    if (dirty || error != 0 || s->errors != 0)
+        return CBD_EXIT_OPERATIONAL;
+    return ask(a, "holds a CBD cache already");
 }
 
 int format_may_overwrite(const struct arguments *a, const struct cbd_tool_device *device)

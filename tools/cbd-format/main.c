@@ -11,7 +11,16 @@
 #include "tool_size.h"
 #include "tool_uuid.h"
 
-enum { KEY_CREATE = 256, KEY_SEGMENT, KEY_LABEL, KEY_UUID, KEY_NO_CHECKSUM, KEY_DISCARD, KEY_JSON };
+enum {
+    KEY_CREATE = 256,
+    KEY_SEGMENT,
+    KEY_LABEL,
+    KEY_UUID,
+    KEY_NO_CHECKSUM,
+    KEY_DISCARD,
+    KEY_IMAGE,
+    KEY_JSON
+};
 
 static const struct cbd_tool_option options[] = {
     {KEY_CREATE, "create", "SIZE", "make the file first; it must not exist"},
@@ -23,8 +32,11 @@ static const struct cbd_tool_option options[] = {
      "the device is zeroed and comes out the same each time"},
     {KEY_NO_CHECKSUM, "no-data-checksum", NULL, "do not protect data by checksums"},
     {'n', "dry-run", NULL, "print the layout, write nothing"},
-    {'f', "force", NULL, "overwrite a foreign signature or a clean cache"},
+    {'f', "force", NULL, "overwrite a foreign signature or a clean cache, ask nothing"},
     {KEY_DISCARD, "discard-dirty", NULL, "with -f: lose dirty data of the cache that is there"},
+    {KEY_IMAGE, "from-image", "FILE",
+     "put a metadata image of cbd-dump there, to look at or to\n"
+     "repair; it has no data and is not served"},
     {KEY_JSON, "json", NULL, "one JSON document on standard output"},
 };
 
@@ -37,7 +49,7 @@ static const struct cbd_tool_usage usage = {
     .operands_min = 1,
     .operands_max = 1,
     .footer = "Sizes are bytes, or have the suffix K, M, G or T.\n"
-              "Exit codes: 0 formatted, 8 not formatted, 16 wrong usage.",
+              "Exit codes: 0 formatted, 8 not formatted, 16 wrong usage, 32 you said no.",
 };
 
 static int parse_sizes(const struct cbd_tool_parser *parser, struct arguments *a)
@@ -90,6 +102,9 @@ static int take_option(const struct cbd_tool_parser *parser, struct arguments *a
     case KEY_DISCARD:
         a->discard_dirty = true;
         return 0;
+    case KEY_IMAGE:
+        a->from_image = parser->argument;
+        return 0;
     case KEY_JSON:
         a->json = true;
         return 0;
@@ -115,6 +130,10 @@ static int parse(int argc, char **argv, struct arguments *a, bool *end)
         return parser.exit_code;
     if (a->discard_dirty && !a->force)
         return cbd_tool_usage_error(&usage, "--discard-dirty needs -f");
+    if (a->from_image != NULL &&
+        (a->segment_bytes != 0 || a->label != NULL || a->uuid != NULL || a->no_data_checksum))
+        return cbd_tool_usage_error(&usage, "--from-image: the image says what --segment-size, "
+                                            "--label, --uuid, --no-data-checksum would");
     a->path = parser.operands[0];
     *end = false;
     return 0;
@@ -126,8 +145,8 @@ static uint64_t fixed_salt(const struct cbd_format_options *o)
     uint64_t hash = UINT64_C(0xcbf29ce484222325);
 
     for (size_t i = 0; i < sizeof(o->uuid) + 8; i++) {
-        uint8_t byte = i < sizeof(o->uuid) ? o->uuid[i]
-                                           : (uint8_t)(o->created_s >> 8 * (i - sizeof(o->uuid)));
+        uint8_t byte =
+            i < sizeof(o->uuid) ? o->uuid[i] : (uint8_t)(o->created_s >> 8 * (i - sizeof(o->uuid)));
 
         hash = (hash ^ byte) * UINT64_C(0x100000001b3);
     }
@@ -157,9 +176,23 @@ static int make_options(struct arguments *a, struct cbd_format_options *o)
     return 0;
 }
 
+/* The layout of a device of this size, or the one that the image has. */
 static int plan(const struct arguments *a, uint64_t device_bytes, struct cbd_geometry *geo)
 {
-    int error = cbd_geometry_plan(geo, device_bytes, a->segment_bytes);
+    int error = 0;
+
+    if (a->from_image == NULL)
+        error = cbd_geometry_plan(geo, device_bytes, a->segment_bytes);
+    else if (device_bytes >= a->super.geo.device_bytes)
+        *geo = a->super.geo;
+    else {
+        cbd_tool_error(a->path,
+                       "device too small: got %llu bytes, limit at least %llu, as the "
+                       "image has",
+                       (unsigned long long)device_bytes,
+                       (unsigned long long)a->super.geo.device_bytes);
+        return CBD_EXIT_OPERATIONAL;
+    }
 
     if (error == CBD_E_NOSPACE)
         cbd_tool_error(a->path, "device too small: got %llu bytes, limit at least %llu",
@@ -174,11 +207,13 @@ static int plan(const struct arguments *a, uint64_t device_bytes, struct cbd_geo
 static int write_format(struct arguments *a, struct cbd_tool_device *device,
                         struct cbd_format_options *o, struct cbd_geometry *geo)
 {
-    int code = format_prepare(a, device, geo, a->reproducible);
+    int code = format_prepare(a, device, geo, a->reproducible || a->from_image != NULL);
     int error;
 
     if (code != 0)
         return code;
+    if (a->from_image != NULL)
+        return format_image_write(a, device, &a->super);
     o->salt = a->reproducible ? fixed_salt(o) : device->env->ops->random(device->env);
     error = cbd_format(device->pm, device->env, o, geo);
     if (error == 0)
@@ -233,17 +268,34 @@ static int overwrite(struct arguments *a, struct cbd_format_options *o)
     return code;
 }
 
+/* What the image says stands in for options. */
+static void options_of_image(const struct cbd_super *super, struct cbd_format_options *o)
+{
+    memcpy(o->uuid, super->uuid, sizeof(o->uuid));
+    memcpy(o->label, super->label, sizeof(o->label));
+    o->created_s = super->created_s;
+    o->no_data_checksum = (super->incompat & CBD_INCOMPAT_DATA_CHECKSUMS) == 0;
+}
+
 int main(int argc, char **argv)
 {
     struct cbd_format_options format_options;
-    struct arguments a = {0};
+    static struct arguments a;
     bool end;
     int code = parse(argc, argv, &a, &end);
 
     if (end)
         return code;
     code = make_options(&a, &format_options);
+    if (code == 0 && a.from_image != NULL) {
+        code = format_image_open(&a, &a.super);
+        if (code == 0)
+            options_of_image(&a.super, &format_options);
+    }
     if (code != 0)
         return code;
-    return a.create_bytes != 0 ? create(&a, &format_options) : overwrite(&a, &format_options);
+    code = a.create_bytes != 0 ? create(&a, &format_options) : overwrite(&a, &format_options);
+    if (a.from_image != NULL)
+        cbd_tool_device_close(&a.image);
+    return code;
 }

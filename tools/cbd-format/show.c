@@ -3,30 +3,38 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "cbd/cache.h"
 #include "format_tool.h"
 #include "tool_exit.h"
 #include "tool_json.h"
 #include "tool_message.h"
 #include "tool_size.h"
 
-/* DRAM that the index takes when the cache is full of 4 KiB blocks: 24 bytes an extent, and the
- * nodes of its trees are at least half full. */
-static uint64_t index_bytes(const struct cbd_geometry *geo)
-{
-    return (uint64_t)geo->segment_count * geo->segment_bytes / CBD_BLOCK_BYTES * 40;
-}
-
 static uint64_t lost_bytes(const struct cbd_geometry *geo)
 {
     return geo->device_bytes - (uint64_t)geo->segment_count * geo->segment_bytes;
+}
+
+/* What headers and records take when the cache is full of blocks of 4 KiB. */
+static uint64_t record_bytes(const struct cbd_geometry *geo, const struct cbd_memory_need *need)
+{
+    return (uint64_t)geo->segment_count * geo->segment_bytes - need->blocks * CBD_BLOCK_BYTES;
+}
+
+/* The least share: a stream, and the segments that reclaim needs to get on. */
+static uint64_t share_min(const struct cbd_geometry *geo)
+{
+    return (uint64_t)(1 + CBD_SHARE_RESERVE) * geo->segment_bytes;
 }
 
 static int show_json(const struct arguments *a, const struct cbd_format_options *o,
                      const struct cbd_geometry *geo)
 {
     json_t *document = cbd_tool_json_document("cbd-format", 1);
+    struct cbd_memory_need need;
     int error;
 
+    cbd_geometry_memory(geo, &need);
     cbd_tool_json_text(document, "device", a->path);
     cbd_tool_json_bool(document, "written", !a->dry_run);
     cbd_tool_json_uuid(document, "uuid", o->uuid);
@@ -44,7 +52,12 @@ static int show_json(const struct arguments *a, const struct cbd_format_options 
     cbd_tool_json_u64(document, "table_bytes", geo->table_bytes);
     cbd_tool_json_u64(document, "data_offset_bytes", geo->data_off);
     cbd_tool_json_u64(document, "superblock_2_offset_bytes", geo->super2_off);
-    cbd_tool_json_u64(document, "index_memory_bytes_max", index_bytes(geo));
+    cbd_tool_json_bool(document, "metadata_image", a->from_image != NULL);
+    cbd_tool_json_u64(document, "blocks_of_4k", need.blocks);
+    cbd_tool_json_u64(document, "record_overhead_bytes", record_bytes(geo, &need));
+    cbd_tool_json_u64(document, "share_min_bytes", share_min(geo));
+    cbd_tool_json_u64(document, "index_memory_bytes_max", need.index_bytes);
+    cbd_tool_json_u64(document, "other_memory_bytes_max", need.fixed_bytes);
     error = cbd_tool_json_print(document, stdout);
     json_decref(document);
     return error;
@@ -55,11 +68,15 @@ static void show_text(const struct arguments *a, const struct cbd_format_options
 {
     char uuid[CBD_TOOL_UUID_TEXT_BYTES], x[CBD_TOOL_SIZE_TEXT_BYTES], y[CBD_TOOL_SIZE_TEXT_BYTES];
     char label[sizeof(o->label)];
+    struct cbd_memory_need need;
 
+    cbd_geometry_memory(geo, &need);
     snprintf(label, sizeof(label), "%s", o->label);
     cbd_tool_clean_text(label);
     printf("%s: %s\n", a->path,
-           a->dry_run ? "would be formatted; nothing was written" : "formatted");
+           a->dry_run              ? "would be formatted; nothing was written"
+           : a->from_image != NULL ? "holds the image"
+                                   : "formatted");
     printf("  uuid           %s\n", cbd_tool_uuid_print(o->uuid, uuid));
     if (label[0] != '\0')
         printf("  label          %s\n", label);
@@ -71,8 +88,14 @@ static void show_text(const struct arguments *a, const struct cbd_format_options
            cbd_tool_size_human(lost_bytes(geo), y));
     printf("  data checksums %s\n", o->no_data_checksum ? "no" : "yes");
     printf("  never torn     aligned pieces of %s\n", cbd_tool_size_exact(geo->atomic_bytes, x));
-    printf("  memory         up to %s for the index, when full of 4 KiB blocks\n",
-           cbd_tool_size_human(index_bytes(geo), x));
+    printf("  records        %s when full of 4 KiB blocks: %" PRIu64 " of them\n",
+           cbd_tool_size_human(record_bytes(geo, &need), x), need.blocks);
+    printf("  reserve        %u segments of each backend; its share is at least %s\n",
+           CBD_SHARE_RESERVE, cbd_tool_size_exact(share_min(geo), x));
+    printf("  memory         up to %s for the index, when full of 4 KiB blocks; %s for the rest\n",
+           cbd_tool_size_human(need.index_bytes, x), cbd_tool_size_human(need.fixed_bytes, y));
+    if (a->from_image != NULL)
+        printf("  note           a metadata image: no data, and nothing serves it\n");
     if (advice != NULL)
         printf("  note           %s\n", advice);
 }

@@ -58,6 +58,15 @@ int cbd_geometry_plan(struct cbd_geometry *geo, uint64_t device_bytes, uint32_t 
 
 #define CBD_SEGMENTS_MIN 4u
 
+/* What serving a whole device takes of DRAM, at most: one backend has all of it. */
+struct cbd_memory_need {
+    uint64_t blocks;      /* blocks of 4 KiB that fit, each written by itself at a random place */
+    uint64_t index_bytes; /* for so many extents, as random writes fill the nodes of the trees */
+    uint64_t fixed_bytes; /* everything else: tables, counters of reads, buffers */
+};
+
+void cbd_geometry_memory(const struct cbd_geometry *geo, struct cbd_memory_need *need);
+
 /* The least device for this segment size (0 as above). */
 uint64_t cbd_geometry_minimum(uint32_t segment_bytes);
 
