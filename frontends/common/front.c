@@ -75,6 +75,12 @@ static int open_device(struct front *f, char why[FRONT_TEXT_BYTES])
         cbd_shim_pmem_open(path, CBD_SHIM_PMEM_GUARD_SIGBUS, 0, &f->file, &err) != 0)
         return fail_shim(why, &err);
     f->pm = f->file;
+    if (f->config->record != NULL) {
+        if (cbd_recorder_open(f->config->record, f->config->record_max_bytes, f->file, &f->recorder,
+                              &err) != 0)
+            return fail_shim(why, &err);
+        f->pm = cbd_recorder_pmem(f->recorder);
+    }
     cbd_shim_pmem_bad_blocks(f->file, &bad);
     if (bad.count != 0)
         say(f, CBD_WARNING, "%s: bad blocks: %" PRIu64 " ranges with %" PRIu64 " bytes", path,
@@ -109,6 +115,17 @@ static int open_disk(struct front_export *e, char why[FRONT_TEXT_BYTES])
                 " and %" PRIu32 " of backend '%s'",
                 e->backing, e->disk->size_bytes, e->disk->logical_block_bytes, e->info.size_bytes,
                 e->info.logical_block_bytes, e->info.name);
+}
+
+static int record_disk(struct front_export *e, char why[FRONT_TEXT_BYTES])
+{
+    unsigned flags = e->front->config->attach.backend_consistency_off ? 0 : CBD_RECORD_DISK_ALONE;
+    struct cbd_shim_error err;
+
+    if (cbd_recorder_add_disk(e->front->recorder, e->info.name, flags, e->file, &e->disk,
+                              &e->recorded, &err) != 0)
+        return fail_shim(why, &err);
+    return 0;
 }
 
 static void on_lost(void *arg, const struct cbd_lost_view *lost)
@@ -190,7 +207,7 @@ static int add_export(struct front *f, uint32_t id, const char *backing, char wh
              e->backing);
     cbd_tool_clean_text(e->description);
     error = open_disk(e, why);
-    return error != 0 ? error : attach(e, why);
+    return error != 0 || f->recorder == NULL ? error : record_disk(e, why);
 }
 
 static int add_exports(struct front *f, char why[FRONT_TEXT_BYTES])
@@ -219,6 +236,7 @@ int front_open(const struct front_config *config, front_log_fn *log, void *arg,
                struct front **front, char why[FRONT_TEXT_BYTES])
 {
     struct front *f = calloc(1, sizeof(*f));
+    struct cbd_shim_error err;
     int error;
 
     *front = NULL;
@@ -230,6 +248,10 @@ int front_open(const struct front_config *config, front_log_fn *log, void *arg,
     error = open_device(f, why);
     if (error == 0)
         error = add_exports(f, why);
+    if (error == 0 && f->recorder != NULL && cbd_recorder_begin(f->recorder, &err) != 0)
+        error = fail_shim(why, &err);
+    for (unsigned i = 0; i < f->count && error == 0; i++)
+        error = attach(&f->exports[i], why);
     if (error == 0) {
         *front = f;
         return 0;
@@ -308,6 +330,9 @@ unsigned front_close(struct front *f)
             front_lanes_destroy(&e->lanes);
         free(e->backing);
     }
+    if (f->recorder != NULL && cbd_recorder_stopped(f->recorder) != NULL)
+        say(f, CBD_WARNING, "%s: %s", f->config->record, cbd_recorder_stopped(f->recorder));
+    cbd_recorder_close(f->recorder);
     cbd_shim_pmem_close(f->file);
     cbd_shim_env_close(f->env);
     free(f);

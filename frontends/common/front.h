@@ -34,6 +34,8 @@ struct front_config {
     unsigned backend_count; /* 0: every backend of the cache */
     struct cbd_attach_options attach;
     unsigned disk_threads;
+    char *record; /* NULL: nothing is recorded, see cbd/shim/record.h */
+    uint64_t record_max_bytes;
     bool leave; /* at close nothing is written back: the next open recovers */
 };
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cbd/shim/disk.h"
 #include "front.h"
@@ -12,6 +13,7 @@
 
 enum kind {
     KIND_DEVICE,
+    KIND_RECORD,
     KIND_BACKEND,
     KIND_BACKING,
     KIND_BOOL,     /* bool */
@@ -37,6 +39,8 @@ static const struct option options[] = {
     {"device", KIND_DEVICE, 0, 0, 0},
     {"backend", KIND_BACKEND, 0, 0, 0},
     {"backing", KIND_BACKING, 0, 0, 0},
+    {"record", KIND_RECORD, 0, 0, 0},
+    {"record-max", KIND_SIZE, AT(record_max_bytes), 0, UINT64_MAX},
     {"durability", KIND_DURABILITY, 0, 0, 0},
     {"accept-backing", KIND_BOOL, AT(attach.accept_backing), 0, 0},
     {"writeback-on-exit", KIND_NOT, AT(leave), 0, 0},
@@ -84,17 +88,23 @@ const char front_config_help[] =
     "queue-depth=N             Write-back requests in flight (default: 8).\n"
     "backend-consistency=BOOL  false: the disk alone need not be consistent (default: true).\n"
     "disk-threads=N            Threads that do the requests of each disk (default: 8).\n"
+    "record=FILE               Record everything that is done to the devices, for cbd-sim cut. "
+    "For\n"
+    "                          tests: the file grows as fast as the devices are written.\n"
+    "record-max=SIZE           Bound of that file (default: 1G).\n"
     "SIZE is bytes, or has the suffix K, M, G or T. TIME is seconds, or has ms, s, m, h or d.";
 
 void front_config_init(struct front_config *config)
 {
     memset(config, 0, sizeof(*config));
     config->disk_threads = 8;
+    config->record_max_bytes = UINT64_C(1) << 30;
 }
 
 void front_config_free(struct front_config *config)
 {
     free(config->device);
+    free(config->record);
     for (unsigned i = 0; i < config->backend_count; i++)
         free(config->backends[i].backing);
     memset(config, 0, sizeof(*config));
@@ -163,6 +173,26 @@ static int take_text(char **out, const char *value, char why[FRONT_TEXT_BYTES])
     return 0;
 }
 
+/* A file that is not there yet: nbdkit's directory changes when it goes into the background. */
+static int take_new(char **out, const char *value, char why[FRONT_TEXT_BYTES])
+{
+    char *dir = value[0] == '/' ? NULL : getcwd(NULL, 0);
+    size_t bytes = (dir != NULL ? strlen(dir) : 0) + strlen(value) + 2;
+    char *path = malloc(bytes);
+
+    if (path == NULL || (dir == NULL && value[0] != '/')) {
+        free(path);
+        free(dir);
+        snprintf(why, FRONT_TEXT_BYTES, "no memory, or no current directory");
+        return ENOMEM;
+    }
+    snprintf(path, bytes, "%s%s%s", dir != NULL ? dir : "", dir != NULL ? "/" : "", value);
+    free(dir);
+    free(*out);
+    *out = path;
+    return 0;
+}
+
 static int take_backend(struct front_config *c, const char *value, char why[FRONT_TEXT_BYTES])
 {
     struct front_backend_config *b;
@@ -217,6 +247,8 @@ static int take(struct front_config *c, const struct option *o, const char *valu
     switch (o->kind) {
     case KIND_DEVICE:
         return take_text(&c->device, value, why);
+    case KIND_RECORD:
+        return take_new(&c->record, value, why);
     case KIND_BACKEND:
         return take_backend(c, value, why);
     case KIND_BACKING:

@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 
+#include "cbd/shim/record.h"
 #include "cbd/shim/runner.h"
 #include "front.h"
 #include "front_lanes.h"
@@ -18,6 +19,7 @@ struct front_export {
     struct cbd_disk *disk; /* what the cache gets: the same, or a recorder around it */
     struct cbd_backend *backend;
     struct cbd_shim_runner *runner;
+    unsigned recorded; /* its number in the record */
     struct front_lanes lanes;
     bool lanes_ready;
     bool readonly;
@@ -30,8 +32,9 @@ struct front {
     front_log_fn *log;
     void *log_arg;
     struct cbd_env *env;
-    struct cbd_pmem *file; /* the real one */
-    struct cbd_pmem *pm;
+    struct cbd_pmem *file;         /* the real one */
+    struct cbd_pmem *pm;           /* what the cache gets: the same, or the recorder */
+    struct cbd_recorder *recorder; /* or NULL */
     struct cbd_cache *cache;
     struct front_export exports[CBD_BACKENDS];
     unsigned count;

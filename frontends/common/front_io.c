@@ -40,57 +40,82 @@ static bool closing(const struct front_export *e)
     return atomic_load_explicit(&e->front->closing, memory_order_relaxed);
 }
 
-int front_read(struct front_export *e, void *buf, uint64_t len, uint64_t off)
+/* 0 when nothing is recorded. */
+static uint64_t submitted(struct front_export *e, enum cbd_record_request what, bool fua,
+                          uint64_t off, uint64_t len, const void *buf)
 {
-    unsigned lane;
-    int error;
+    struct cbd_recorder *r = e->front->recorder;
 
-    if (closing(e))
-        return ESHUTDOWN;
-    lane = front_lanes_take(&e->lanes);
-    error = cbd_read(e->backend, lane, off, buf, len);
+    return r != NULL ? cbd_recorder_request(r, e->recorded, what, fua, off, len, buf) : 0;
+}
+
+/* Gives the lane back; the errno for the client. */
+static int answered(struct front_export *e, unsigned lane, uint64_t request, int error,
+                    const void *read, uint64_t len)
+{
+    struct cbd_recorder *r = e->front->recorder;
+
+    if (r != NULL)
+        cbd_recorder_answer(r, e->recorded, request, error, read, len);
     front_lanes_drop(&e->lanes, lane);
     return front_errno(error);
 }
 
-int front_write(struct front_export *e, const void *buf, uint64_t len, uint64_t off, bool fua)
+int front_read(struct front_export *e, void *buf, uint64_t len, uint64_t off)
 {
+    uint64_t request;
     unsigned lane;
     int error;
 
     if (closing(e))
         return ESHUTDOWN;
     lane = front_lanes_take(&e->lanes);
+    request = submitted(e, CBD_RECORD_READ, false, off, len, NULL);
+    error = cbd_read(e->backend, lane, off, buf, len);
+    return answered(e, lane, request, error, buf, len);
+}
+
+int front_write(struct front_export *e, const void *buf, uint64_t len, uint64_t off, bool fua)
+{
+    uint64_t request;
+    unsigned lane;
+    int error;
+
+    if (closing(e))
+        return ESHUTDOWN;
+    lane = front_lanes_take(&e->lanes);
+    request = submitted(e, CBD_RECORD_WRITE, fua, off, len, buf);
     error = cbd_write(e->backend, lane, off, buf, len, fua ? CBD_WRITE_FUA : 0);
-    front_lanes_drop(&e->lanes, lane);
-    return front_errno(error);
+    return answered(e, lane, request, error, NULL, 0);
 }
 
 int front_zero(struct front_export *e, uint64_t len, uint64_t off, bool punch, bool fua)
 {
     unsigned flags = (punch ? CBD_WRITE_PUNCH : 0u) | (fua ? CBD_WRITE_FUA : 0u);
+    uint64_t request;
     unsigned lane;
     int error;
 
     if (closing(e))
         return ESHUTDOWN;
     lane = front_lanes_take(&e->lanes);
+    request = submitted(e, punch ? CBD_RECORD_DISCARD : CBD_RECORD_ZERO, fua, off, len, NULL);
     error = cbd_zero(e->backend, lane, off, len, flags);
-    front_lanes_drop(&e->lanes, lane);
-    return front_errno(error);
+    return answered(e, lane, request, error, NULL, 0);
 }
 
 int front_flush(struct front_export *e)
 {
+    uint64_t request;
     unsigned lane;
     int error;
 
     if (closing(e))
         return ESHUTDOWN;
     lane = front_lanes_take(&e->lanes);
+    request = submitted(e, CBD_RECORD_SYNC, false, 0, 0, NULL);
     error = cbd_flush(e->backend, lane);
-    front_lanes_drop(&e->lanes, lane);
-    return front_errno(error);
+    return answered(e, lane, request, error, NULL, 0);
 }
 
 int front_map(struct front_export *e, uint64_t len, uint64_t off, uint64_t *run_bytes,

@@ -20,6 +20,7 @@ static const struct {
     {"litmus", cbd_sim_cmd_litmus},
     {"canaries", cbd_sim_canaries},
     {"writeback", cbd_sim_cmd_writeback},
+    {"cut", cbd_sim_cmd_cut},
 };
 
 static const struct cbd_tool_usage usage = {
@@ -27,7 +28,7 @@ static const struct cbd_tool_usage usage = {
     .synopsis = "replay --trace FILE [OPTIONS]\nrerun [OPTIONS] ID\nrun [OPTIONS] FILE\n"
                 "explore [OPTIONS]\nminimize [OPTIONS] FILE|ID\ndrops [OPTIONS]\n"
                 "hits [OPTIONS]\nlitmus [NAME]\nwriteback --trace FILE [OPTIONS]\n"
-                "canaries [OPTIONS]",
+                "canaries [OPTIONS]\ncut [OPTIONS] FILE",
     .summary = "Runs the cache in a simulator: every store, flush, fence and disk completion has\n"
                "a number, and the power can fail at any of them.\n"
                "  replay  a trace, with power cuts; recovery is checked after each\n"
@@ -39,7 +40,8 @@ static const struct cbd_tool_usage usage = {
                "  hits    how many reads the cache answers, with each replacement policy\n"
                "  writeback  what write-back makes of a trace, beside the best\n"
                "  litmus  what a power cut may leave of small programs, under each model\n"
-               "  canaries  switch on one bug of a catalogue after the other: is it found?",
+               "  canaries  switch on one bug of a catalogue after the other: is it found?\n"
+               "  cut     the record of a real server, anywhere",
     .operands_min = 1,
     .operands_max = 1000,
     .stop_at_operand = true,

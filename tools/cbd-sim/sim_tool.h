@@ -86,6 +86,7 @@ int cbd_sim_cmd_writeback(int argc, char **argv);
 int cbd_sim_hits(int argc, char **argv);
 int cbd_sim_cmd_litmus(int argc, char **argv);
 int cbd_sim_canaries(int argc, char **argv);
+int cbd_sim_cmd_cut(int argc, char **argv);
 
 const char *cbd_sim_model_name(enum sim_model model);
 bool cbd_sim_model_parse(const char *name, enum sim_model *model);
