@@ -41,7 +41,7 @@ struct slot {
 
 static int log_fd;
 static uint64_t slots;
-static time_t until;
+static uint64_t until_ns;
 
 static uint64_t draw(uint64_t *rng)
 {
@@ -49,6 +49,14 @@ static uint64_t draw(uint64_t *rng)
     *rng ^= *rng >> 7;
     *rng ^= *rng << 17;
     return *rng;
+}
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
 static void die(const char *what)
@@ -97,7 +105,7 @@ static void *run(void *arg)
     struct nbd_handle *nbd = connect_to(w->uri);
     uint64_t *buf = malloc(SLOT_BYTES);
 
-    while (time(NULL) < until) {
+    while (now_ns() < until_ns) {
         uint64_t slot = draw(&w->rng) % (slots / WRITERS) * WRITERS + w->n;
         uint64_t version = ++w->versions[slot];
         uint64_t kind = draw(&w->rng) % 16;
@@ -204,7 +212,7 @@ int main(int argc, char **argv)
         status = check(argv[2], s);
     } else {
         log_fd = open(argv[3], O_WRONLY | O_CREAT | O_APPEND, 0600);
-        until = time(NULL) + atoi(argv[5]);
+        until_ns = now_ns() + strtoull(argv[5], NULL, 10) * 1000000000u;
         for (unsigned n = 0; n < WRITERS; n++) {
             w[n] = (struct writer){.uri = argv[2],
                                    .n = n,

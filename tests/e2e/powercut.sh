@@ -8,12 +8,13 @@ disk_bytes=16M cache_bytes=12M share_bytes=4M
 . "$(dirname "$0")/lib.bash"
 ledger=$bin/tests/nbd_ledger
 [ -x "$ledger" ] || skip "nbd_ledger was not built: libnbd-dev"
-cuts=${CUTS:-25}
+cuts=${CUTS:-12}
+[ -z "$runtime" ] || cuts=4
 
 # --- four connections at once ---
 make_cache
-serve record=record1
-check "writers" "$ledger" write "$uri" log 1 2
+serve record=record1 writeback-rate=64M
+check "writers" "$ledger" write "$uri" log 1 1
 stop
 check "no violation" timeout 200 "$bin/cbd-sim" cut record1 --random "$cuts" --seed "${SEED:-1}"
 cat check.log
@@ -31,7 +32,7 @@ check "and can be written back" "$bin/cbd-ctl" out1/3/pmem.img writeback disk0 -
 # Exit code 4 is a violation; anything else is not good enough.
 finds() {
     local status=0
-    timeout 200 "$bin/cbd-sim" cut record1 --random 10 --seed 5 --subsets 3 "$@" >find.log 2>&1 ||
+    timeout 200 "$bin/cbd-sim" cut record1 --random 4 --seed 5 --subsets 3 "$@" >find.log 2>&1 ||
         status=$?
     check "violations are found: $*" test "$status" -eq 4
 }
@@ -68,7 +69,7 @@ fi
 # --- the bound ---
 make_cache
 serve record=record3 record-max=2M
-"$ledger" write "$uri" log3 1 2
+"$ledger" write "$uri" log3 1 1
 stop
 check "the bound is said" says server.log "has reached its bound"
 check "what is there can be cut" timeout 100 "$bin/cbd-sim" cut record3 --random 3
