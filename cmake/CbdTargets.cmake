@@ -2,7 +2,7 @@
 # The few shapes that a target of this project can have. Unnamed arguments count as SOURCES.
 #
 #   cbd_add_library(NAME [PURE] SOURCES a.c ... [LIBS x ...])   static library
-#   cbd_add_tool(NAME SOURCES a.c ... [LIBS x ...])             installed program in bin/
+#   cbd_add_tool(NAME [ADMIN] SOURCES a.c ... [LIBS x ...])     installed program in bin/, ADMIN: sbin/
 #   cbd_add_unit_test(NAME SOURCES a.c ... [LIBS x ...] [LABELS l ...] [TIMEOUT seconds]
 #                     [NO_VALGRIND])                            cmocka test, label "unit"
 #   cbd_add_script_test(NAME SCRIPT [LABELS l ...] [TIMEOUT seconds])
@@ -29,8 +29,13 @@ function(cbd_add_program name)
 endfunction()
 
 function(cbd_add_tool name)
-    cbd_add_program(${name} ${ARGN})
-    install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+    cmake_parse_arguments(arg "ADMIN" "" "" ${ARGN})
+    cbd_add_program(${name} ${arg_UNPARSED_ARGUMENTS})
+    if(arg_ADMIN)
+        install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_SBINDIR})
+    else()
+        install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+    endif()
 endfunction()
 
 # Every test starts with the same locale, time zone and sanitizer behaviour.
