@@ -4,8 +4,8 @@
  * with pages of 4 KiB the way through the page tables costs more than the node itself.
  *
  * Parts of one length are reused for that length only: the core allocates few lengths, most of them
- * one and the same. Other lengths, and all of them where a checker wants to see each part, go to
- * the C library.
+ * one and the same. Each length has its list, so that none can be too late for one. Shorter and
+ * longer ones, and all of them where a checker wants to see each part, go to the C library.
  */
 #include "arena.h"
 
@@ -19,24 +19,19 @@
 #define HUGE_BYTES ((size_t)2 << 20)
 #define PART_BYTES_MIN ((size_t)4096)
 #define PART_BYTES_MAX ((size_t)64 << 10)
-#define LENGTHS_MAX 8u /* of parts; what comes later goes to the C library */
 #define ALIGN_BYTES ((size_t)64)
+#define LENGTHS ((PART_BYTES_MAX - PART_BYTES_MIN) / ALIGN_BYTES + 1) /* of parts */
 
 struct part {
     struct part *next;
 };
 
-struct length {
-    size_t part_bytes;
-    struct part *free_parts;
-};
-
 struct shim_arena {
     /* all under lock */
     pthread_mutex_t lock;
-    struct length lengths[LENGTHS_MAX];
-    struct part *pages;         /* huge pages; the first line of each links them */
-    uint8_t *fresh, *fresh_end; /* what no part was cut from yet */
+    struct part *free_parts[LENGTHS]; /* by length */
+    struct part *pages;               /* huge pages; the first line of each links them */
+    uint8_t *fresh, *fresh_end;       /* what no part was cut from yet */
 };
 
 struct shim_arena *shim_arena_open(void)
@@ -67,34 +62,23 @@ static void *plain_alloc(size_t align_bytes, size_t len_bytes)
     return posix_memalign(&p, align_bytes, len_bytes) == 0 ? p : NULL;
 }
 
-/* The list for this length; NULL: the C library takes it. The lock is held. */
-static struct length *length_of(struct shim_arena *arena, size_t len_bytes)
+static size_t part_bytes(size_t len_bytes)
 {
-#ifdef SHIM_CHECKED
-    (void)arena;
-    (void)len_bytes;
-    return NULL;
-#else
-    size_t part_bytes = (len_bytes + ALIGN_BYTES - 1) & ~(ALIGN_BYTES - 1);
+    return (len_bytes + ALIGN_BYTES - 1) & ~(ALIGN_BYTES - 1);
+}
 
-    for (unsigned i = 0; i < LENGTHS_MAX; i++) {
-        struct length *length = &arena->lengths[i];
-
-        if (length->part_bytes == 0)
-            length->part_bytes = part_bytes;
-        if (length->part_bytes == part_bytes)
-            return length;
-    }
-    return NULL;
-#endif
+/* The list for parts of this length. */
+static struct part **parts_of(struct shim_arena *arena, size_t len_bytes)
+{
+    return &arena->free_parts[(part_bytes(len_bytes) - PART_BYTES_MIN) / ALIGN_BYTES];
 }
 
 /* A part that was never used. */
-static void *cut_fresh(struct shim_arena *arena, size_t part_bytes)
+static void *cut_fresh(struct shim_arena *arena, size_t len_bytes)
 {
     uint8_t *p;
 
-    if ((size_t)(arena->fresh_end - arena->fresh) < part_bytes) {
+    if ((size_t)(arena->fresh_end - arena->fresh) < len_bytes) {
         struct part *page = plain_alloc(HUGE_BYTES, HUGE_BYTES);
 
         if (page == NULL)
@@ -106,19 +90,24 @@ static void *cut_fresh(struct shim_arena *arena, size_t part_bytes)
         arena->fresh_end = (uint8_t *)page + HUGE_BYTES;
     }
     p = arena->fresh;
-    arena->fresh += part_bytes;
+    arena->fresh += len_bytes;
     return p;
 }
 
 static bool is_part(size_t len_bytes)
 {
+#ifdef SHIM_CHECKED
+    (void)len_bytes;
+    return false;
+#else
     return len_bytes >= PART_BYTES_MIN && len_bytes <= PART_BYTES_MAX;
+#endif
 }
 
 void *shim_arena_alloc(struct shim_arena *arena, size_t len_bytes)
 {
-    struct length *length;
-    void *p = NULL;
+    struct part **parts;
+    void *p;
 
     if (len_bytes >= HUGE_BYTES) {
         p = plain_alloc(HUGE_BYTES, len_bytes);
@@ -130,34 +119,29 @@ void *shim_arena_alloc(struct shim_arena *arena, size_t len_bytes)
     if (!is_part(len_bytes))
         return plain_alloc(ALIGN_BYTES, len_bytes == 0 ? 1 : len_bytes);
     pthread_mutex_lock(&arena->lock);
-    length = length_of(arena, len_bytes);
-    if (length != NULL && length->free_parts != NULL) {
-        p = length->free_parts;
-        length->free_parts = length->free_parts->next;
-    } else if (length != NULL) {
-        p = cut_fresh(arena, length->part_bytes);
+    parts = parts_of(arena, len_bytes);
+    if (*parts != NULL) {
+        p = *parts;
+        *parts = (*parts)->next;
+    } else {
+        p = cut_fresh(arena, part_bytes(len_bytes));
     }
     pthread_mutex_unlock(&arena->lock);
-    return length == NULL ? plain_alloc(ALIGN_BYTES, len_bytes) : p;
+    return p;
 }
 
 void shim_arena_free(struct shim_arena *arena, void *p, size_t len_bytes)
 {
-    struct length *length;
+    struct part *part = p;
+    struct part **parts;
 
     if (p == NULL || !is_part(len_bytes)) {
         free(p);
         return;
     }
     pthread_mutex_lock(&arena->lock);
-    length = length_of(arena, len_bytes);
-    if (length != NULL) {
-        struct part *part = p;
-
-        part->next = length->free_parts;
-        length->free_parts = part;
-    }
+    parts = parts_of(arena, len_bytes);
+    part->next = *parts;
+    *parts = part;
     pthread_mutex_unlock(&arena->lock);
-    if (length == NULL)
-        free(p);
 }
