@@ -14,10 +14,9 @@
 uint32_t cbd_crc32c(uint32_t seed, const void *p, size_t len_bytes);
 
 /*
- * The checksum of bytes 4..63 of a 64-byte line, given as the eight little-endian words that it is
- * made of: what records, headers and table entries carry in their first four bytes. Words that are
- * still in registers need not be stored and read back in other pieces first.
+ * The checksum of bytes 4..63 of a 64-byte line: what records, headers and table entries carry in
+ * their first four bytes. Reads the line in words of eight bytes.
  */
-uint32_t cbd_crc32c_line(uint32_t seed, const uint64_t words[8]);
+uint32_t cbd_crc32c_line(uint32_t seed, const void *line);
 
 #endif

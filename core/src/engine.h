@@ -349,8 +349,18 @@ uint64_t cbd_keep_record(struct cbd_backend *b, const struct cbd_record *r, uint
 /* index.c: the trees of a backend */
 int cbd_index_create(struct cbd_backend *b) CBD_MUST_CHECK;
 void cbd_index_destroy(struct cbd_backend *b);
-struct cbd_index_tree *cbd_index_tree_of(struct cbd_backend *b, uint64_t addr);
-uint64_t cbd_index_local(const struct cbd_backend *b, uint64_t addr); /* sector within its tree */
+static inline struct cbd_index_tree *cbd_index_tree_of(struct cbd_backend *b, uint64_t addr)
+{
+    return &b->trees[(addr / CBD_REGION_BYTES) & ((UINT64_C(1) << b->tree_bits) - 1)];
+}
+
+/* Its sector within its tree. */
+static inline uint64_t cbd_index_local(const struct cbd_backend *b, uint64_t addr)
+{
+    return (addr / CBD_REGION_BYTES >> b->tree_bits) * CBD_REGION_SECTORS +
+           addr % CBD_REGION_BYTES / CBD_SECTOR_BYTES;
+}
+
 uint64_t cbd_index_next_order(struct cbd_backend *b, struct cbd_index_tree *t);
 int cbd_index_insert_range(struct cbd_backend *b, const struct cbd_record *r, uint32_t segment,
                            const struct cbd_tree_aim *aim) CBD_MUST_CHECK;

@@ -47,17 +47,6 @@ void cbd_index_destroy(struct cbd_backend *b)
     b->trees = NULL;
 }
 
-struct cbd_index_tree *cbd_index_tree_of(struct cbd_backend *b, uint64_t addr)
-{
-    return &b->trees[(addr / CBD_REGION_BYTES) & (tree_count(b) - 1)];
-}
-
-uint64_t cbd_index_local(const struct cbd_backend *b, uint64_t addr)
-{
-    return (addr / CBD_REGION_BYTES >> b->tree_bits) * CBD_REGION_SECTORS +
-           addr % CBD_REGION_BYTES / CBD_SECTOR_BYTES;
-}
-
 /*
  * Orders grow within a tree, and an order of a later era is higher than any of an earlier one that
  * did not run over. The tree's lock is held.

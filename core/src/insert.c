@@ -54,15 +54,10 @@ static void block_checksums(const struct cbd_cache *c, const struct cbd_insert *
     }
 }
 
-/*
- * Steps 2 and 3. *header_crc ties the record to the header. Between the stores the way through the
- * index is taken: its nodes come out of memory while the payload goes in.
- */
+/* Steps 2 and 3. *header_crc ties the record to the header. */
 static int store_payload(struct cbd_backend *b, const struct cbd_insert *in,
-                         const struct cbd_room *room, struct cbd_tree_aim *aim,
-                         uint32_t *header_crc)
+                         const struct cbd_room *room, uint32_t *header_crc)
 {
-    const struct cbd_tree *tree = &only_tree(b, in)->tree;
     struct cbd_cache *c = b->cache;
     const struct cbd_segment *seg = &c->segments[room->segment];
     uint64_t base = cbd_segment_off(&c->super.geo, room->segment) + room->payload_off;
@@ -81,10 +76,8 @@ static int store_payload(struct cbd_backend *b, const struct cbd_insert *in,
         block_checksums(c, in, crc);
     *header_crc = cbd_header_encode(&header, cbd_checksums(c) ? crc : NULL, seg->header_seed,
                                     room->payload_off, bytes);
-    cbd_tree_aim_step(tree, aim);
     c->pm->ops->copy(c->pm, base - header_bytes, bytes, header_bytes, CBD_PMEM_NT,
                      CBD_STEP_INSERT_HEADER);
-    cbd_tree_aim_finish(tree, aim);
     c->pm->ops->copy(c->pm, base, in->src, in->len, CBD_PMEM_NT, CBD_STEP_INSERT_DATA);
     if (cbd_checksums(c) || CBD_CANARY(PAYLOAD_NOT_FENCED))
         return 0;
@@ -212,7 +205,7 @@ static int publish(struct cbd_backend *b, struct cbd_insert *in, const struct cb
 
 /* Steps 2 to 9 in a stream that is locked and has room. */
 static int insert_into(struct cbd_backend *b, struct cbd_stream *s, struct cbd_insert *in,
-                       const struct cbd_room *room)
+                       const struct cbd_room *room, const struct cbd_tree_aim *aim)
 {
     struct cbd_record record = {
         .type = in->type,
@@ -222,13 +215,10 @@ static int insert_into(struct cbd_backend *b, struct cbd_stream *s, struct cbd_i
         .len_bytes = in->len,
         .payload_off = room->payload_off,
     };
-    struct cbd_tree_aim aim = {0};
     int error = 0;
 
-    if (in->type != CBD_M_RECORD_ZERO) {
-        cbd_tree_aim(&only_tree(b, in)->tree, cbd_index_local(b, in->addr), &aim);
-        error = store_payload(b, in, room, &aim, &record.header_crc);
-    }
+    if (in->type != CBD_M_RECORD_ZERO)
+        error = store_payload(b, in, room, &record.header_crc);
     if (error == 0) {
         int nomem;
 
@@ -240,7 +230,7 @@ static int insert_into(struct cbd_backend *b, struct cbd_stream *s, struct cbd_i
                 cbd_stream_skip(b, room, in->len);
             return nomem;
         }
-        error = publish(b, in, room, &aim, &record);
+        error = publish(b, in, room, aim, &record);
         unlock_trees(b, in);
         if (CBD_CANARY(FENCED_UNLOCKED) && error == 0)
             error = b->cache->pm->ops->fence(b->cache->pm, CBD_STEP_INSERT_RECORD_FENCE);
@@ -259,10 +249,21 @@ int cbd_insert(struct cbd_backend *b, unsigned lane, struct cbd_insert *in)
 {
     struct cbd_stream *s = &b->streams[lane % b->stream_count];
     uint64_t payload = in->type == CBD_M_RECORD_ZERO ? 0 : in->len;
+    struct cbd_tree_aim aim = {0};
     struct cbd_room room;
     int error;
 
-    __builtin_prefetch(cbd_index_tree_of(b, in->addr));
+    /*
+     * Before the first lock: a locked instruction waits for all stores, also for the last record of
+     * this thread, and the nodes on the way come out of memory meanwhile. The leaf does so while the
+     * payload goes in.
+     */
+    if (in->type != CBD_M_RECORD_ZERO) {
+        const struct cbd_tree *tree = &cbd_index_tree_of(b, in->addr)->tree;
+
+        cbd_tree_aim(tree, cbd_index_local(b, in->addr), &aim);
+        cbd_tree_aim_finish(tree, &aim);
+    }
     if (CBD_CANARY(EPOCH_UNLOCKED))
         in->epoch = atomic_load(&b->epoch);
     if (!CBD_CANARY(STREAM_NOT_LOCKED))
@@ -277,7 +278,7 @@ int cbd_insert(struct cbd_backend *b, unsigned lane, struct cbd_insert *in)
         if (in->type != CBD_M_RECORD_ZERO)
             in->len = payload;
         b->lanes[lane].stats.records++;
-        error = insert_into(b, s, in, &room);
+        error = insert_into(b, s, in, &room, &aim);
     }
     cbd_lock_drop(&s->lock);
     return error;

@@ -45,27 +45,18 @@ uint64_t cbd_place_segment(uint32_t segment)
 /* The checksum of a structure whose first four bytes hold it. */
 static uint32_t body_crc(const void *m, size_t len_bytes, uint32_t seed)
 {
-    struct cbd_le64 line[8];
-    uint64_t words[8];
-
-    if (len_bytes == sizeof(line)) {
-        memcpy(line, m, sizeof(line));
-        for (unsigned i = 0; i < 8; i++)
-            words[i] = cbd_get64(line[i]);
-        return cbd_crc32c_line(seed, words);
-    }
+    if (len_bytes == CBD_LINE_BYTES)
+        return cbd_crc32c_line(seed, m);
     return cbd_crc32c(seed, (const uint8_t *)m + sizeof(struct cbd_le32),
                       len_bytes - sizeof(struct cbd_le32));
 }
 
-/* Stores a line that was put together in words. */
-static void put_line(void *m, const uint64_t words[8])
+/* Stores word `n` of a line. */
+static void put_word(void *m, unsigned n, uint64_t value)
 {
-    for (unsigned i = 0; i < 8; i++) {
-        struct cbd_le64 word = cbd_put64(words[i]);
+    struct cbd_le64 word = cbd_put64(value);
 
-        memcpy((uint8_t *)m + i * sizeof(word), &word, sizeof(word));
-    }
+    memcpy((uint8_t *)m + n * sizeof(word), &word, sizeof(word));
 }
 
 static bool all_zero(const uint8_t *p, size_t len_bytes)
@@ -199,21 +190,18 @@ bool cbd_segment_decode(const struct cbd_m_segment *m, uint32_t seed,
 void cbd_record_encode(const struct cbd_record *r, uint32_t seed, uint64_t generation,
                        uint32_t slot, struct cbd_m_record *m)
 {
-    /* The fields as words: storing them one by one and reading them back in eights would wait for
-     * the stores. test_media compares with the structure. */
-    uint64_t words[8] = {
-        generation << 32,
-        r->type | (uint64_t)r->flags << 8 | (uint64_t)r->durable << 32,
-        r->order,
-        r->epoch,
-        r->addr_bytes,
-        r->len_bytes,
-        r->payload_off | (uint64_t)r->header_crc << 32,
-        CBD_CANARY(STACK_BYTES_IN_RECORD) ? slot + 1 : 0,
-    };
-
-    words[0] |= cbd_crc32c_line(CBD_CANARY(SEED_WITHOUT_SLOT) ? seed : seed ^ slot, words);
-    put_line(m, words);
+    /* The fields as words, stored once and in place: what reads them back in other pieces than they
+     * were stored in waits for the stores, and they wait for the fence before them. test_media
+     * compares with the structure. */
+    put_word(m, 0, generation << 32);
+    put_word(m, 1, r->type | (uint64_t)r->flags << 8 | (uint64_t)r->durable << 32);
+    put_word(m, 2, r->order);
+    put_word(m, 3, r->epoch);
+    put_word(m, 4, r->addr_bytes);
+    put_word(m, 5, r->len_bytes);
+    put_word(m, 6, r->payload_off | (uint64_t)r->header_crc << 32);
+    put_word(m, 7, CBD_CANARY(STACK_BYTES_IN_RECORD) ? slot + 1 : 0);
+    m->crc = cbd_put32(cbd_crc32c_line(CBD_CANARY(SEED_WITHOUT_SLOT) ? seed : seed ^ slot, m));
     if (CBD_CANARY(CHECKSUM_TOO_SHORT))
         m->crc = cbd_put32(body_crc(m, 32, seed ^ slot));
 }
@@ -279,28 +267,6 @@ bool cbd_record_decode(const struct cbd_m_record *m, uint32_t seed, uint64_t gen
     return record_fields_valid(r, slot, geo);
 }
 
-uint32_t cbd_block_count(uint64_t addr_bytes, uint32_t len_bytes)
-{
-    uint64_t first = addr_bytes / CBD_BLOCK_BYTES;
-    uint64_t last = (addr_bytes + len_bytes - 1) / CBD_BLOCK_BYTES;
-
-    return (uint32_t)(last - first + 1);
-}
-
-static uint32_t crc_lines(uint32_t blocks)
-{
-    if (blocks <= CBD_HEADER_CRCS)
-        return 0;
-    return (blocks - CBD_HEADER_CRCS + CBD_CRC_LINE_CRCS - 1) / CBD_CRC_LINE_CRCS;
-}
-
-uint32_t cbd_header_bytes(uint64_t addr_bytes, uint32_t len_bytes)
-{
-    uint32_t lines = crc_lines(cbd_block_count(addr_bytes, len_bytes));
-
-    return (uint32_t)sizeof(struct cbd_m_header) + lines * (uint32_t)sizeof(struct cbd_m_crc_line);
-}
-
 uint32_t cbd_header_block_crc(const struct cbd_m_header *m, uint32_t block)
 {
     const struct cbd_m_crc_line *nearest = (const struct cbd_m_crc_line *)m - 1;
@@ -325,14 +291,10 @@ uint32_t cbd_header_encode(const struct cbd_header *h, const uint32_t *block_crc
                            uint32_t payload_off, uint8_t *out)
 {
     uint32_t blocks = cbd_block_count(h->addr_bytes, h->len_bytes);
-    uint32_t lines = crc_lines(blocks);
+    uint32_t lines = cbd_crc_lines(blocks);
     struct cbd_m_crc_line *first = (struct cbd_m_crc_line *)(void *)out;
-    uint64_t words[8] = {
-        (uint64_t)h->slot << 32,
-        h->addr_bytes,
-        h->len_bytes | (uint64_t)h->type << 32,
-        h->epoch_floor,
-    };
+    struct cbd_m_header *m = (struct cbd_m_header *)(void *)(first + lines);
+    uint64_t crcs[CBD_HEADER_CRCS / 2] = {0};
     uint32_t crc;
 
     if (lines != 0)
@@ -341,16 +303,21 @@ uint32_t cbd_header_encode(const struct cbd_header *h, const uint32_t *block_crc
         uint32_t n = i - CBD_HEADER_CRCS;
 
         if (i < CBD_HEADER_CRCS)
-            words[4 + i / 2] |= (uint64_t)block_crc[i] << 32 * (i % 2);
+            crcs[i / 2] |= (uint64_t)block_crc[i] << 32 * (i % 2);
         else
             first[lines - 1 - n / CBD_CRC_LINE_CRCS].block_crc[n % CBD_CRC_LINE_CRCS] =
                 cbd_put32(block_crc[i]);
     }
-    crc = cbd_crc32c_line(seed ^ (payload_off / CBD_LINE_BYTES), words);
+    put_word(m, 0, (uint64_t)h->slot << 32);
+    put_word(m, 1, h->addr_bytes);
+    put_word(m, 2, h->len_bytes | (uint64_t)h->type << 32);
+    put_word(m, 3, h->epoch_floor);
+    for (unsigned i = 0; i < CBD_HEADER_CRCS / 2; i++)
+        put_word(m, 4 + i, crcs[i]);
+    crc = cbd_crc32c_line(seed ^ (payload_off / CBD_LINE_BYTES), m);
     for (uint32_t i = lines; i-- > 0;)
         crc = cbd_crc32c(crc, &first[i], sizeof(*first));
-    words[0] |= crc;
-    put_line(first + lines, words);
+    m->crc = cbd_put32(crc);
     return crc;
 }
 
@@ -374,6 +341,6 @@ bool cbd_header_decode(const struct cbd_m_header *m, uint32_t seed, uint32_t pay
     /* The lines before the header are read only after this: they must lie inside the segment. */
     if (cbd_header_bytes(h->addr_bytes, h->len_bytes) > payload_off)
         return false;
-    lines = crc_lines(cbd_block_count(h->addr_bytes, h->len_bytes));
+    lines = cbd_crc_lines(cbd_block_count(h->addr_bytes, h->len_bytes));
     return h->crc == header_crc(m, lines, seed ^ (payload_off / CBD_LINE_BYTES));
 }

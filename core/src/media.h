@@ -121,8 +121,27 @@ static inline uint32_t cbd_payload_limit(const struct cbd_geometry *geo, uint32_
 }
 
 /* How many checksum blocks a payload touches, and how many bytes stand before it. */
-uint32_t cbd_block_count(uint64_t addr_bytes, uint32_t len_bytes);
-uint32_t cbd_header_bytes(uint64_t addr_bytes, uint32_t len_bytes);
+static inline uint32_t cbd_block_count(uint64_t addr_bytes, uint32_t len_bytes)
+{
+    uint64_t first = addr_bytes / CBD_BLOCK_BYTES;
+    uint64_t last = (addr_bytes + len_bytes - 1) / CBD_BLOCK_BYTES;
+
+    return (uint32_t)(last - first + 1);
+}
+
+static inline uint32_t cbd_crc_lines(uint32_t blocks)
+{
+    if (blocks <= CBD_HEADER_CRCS)
+        return 0;
+    return (blocks - CBD_HEADER_CRCS + CBD_CRC_LINE_CRCS - 1) / CBD_CRC_LINE_CRCS;
+}
+
+static inline uint32_t cbd_header_bytes(uint64_t addr_bytes, uint32_t len_bytes)
+{
+    uint32_t lines = cbd_crc_lines(cbd_block_count(addr_bytes, len_bytes));
+
+    return (uint32_t)sizeof(struct cbd_m_header) + lines * (uint32_t)sizeof(struct cbd_m_crc_line);
+}
 
 uint64_t cbd_super_generation(struct cbd_pmem *pm);
 void cbd_super_encode(const struct cbd_super *super, uint32_t copy, struct cbd_m_super *m);

@@ -141,16 +141,17 @@ void cbd_tree_aim(const struct cbd_tree *tree, uint64_t pos, struct cbd_tree_aim
 /* L2: one level down. The node that comes out is asked for and not touched. */
 void cbd_tree_aim_step(const struct cbd_tree *tree, struct cbd_tree_aim *aim)
 {
+    struct cbd_tree_node *node = aim->node;
     unsigned last, i;
 
     if (aim->level == 0)
         return;
     /* Whatever count says by now, the search stays inside the node. */
-    last = CBD_TREE_GET(aim->node->count) - 1u;
-    i = cbd_tree_count_le(aim->node->inner.key, last, aim->pos);
+    last = CBD_TREE_GET(node->count) - 1u;
+    i = cbd_tree_count_le(node->inner.key, last, aim->pos);
     if (i < last)
-        aim->upper = &aim->node->inner.key[i];
-    aim->node = CBD_TREE_GET(aim->node->inner.child[i]);
+        aim->upper = &node->inner.key[i];
+    aim->node = CBD_TREE_GET(node->inner.child[i]);
     cbd_tree_node_prefetch(aim->node);
     if (!unchanged(tree, aim->seq))
         aim_lost(aim);
@@ -349,7 +350,7 @@ int cbd_tree_insert(struct cbd_tree_pool *pool, struct cbd_tree *tree, const str
 int cbd_tree_insert_aimed(struct cbd_tree_pool *pool, struct cbd_tree *tree,
                           const struct cbd_extent *e, const struct cbd_tree_aim *aim)
 {
-    struct cbd_extent part = *e;
+    uint64_t start = e->start;
     uint64_t left = e->len;
 
     assert(e->len > 0 && e->len <= CBD_TREE_POS_MAX && e->start <= CBD_TREE_POS_MAX - e->len);
@@ -360,17 +361,17 @@ int cbd_tree_insert_aimed(struct cbd_tree_pool *pool, struct cbd_tree *tree,
         assert(e->loc <= (UINT64_C(1) << CBD_TREE_LOC_BITS) - CBD_TREE_SECTOR_LOC * e->len);
     }
     while (left > 0) {
-        struct cbd_tree_words w;
+        uint64_t len = left < CBD_TREE_LEN_MAX ? left : CBD_TREE_LEN_MAX;
+        struct cbd_tree_words w = cbd_tree_words_pack(e);
         int error;
 
-        part.len = left < CBD_TREE_LEN_MAX ? left : CBD_TREE_LEN_MAX;
-        w = cbd_tree_words_pack(&part);
+        w.w0 = cbd_tree_words_range(start, len);
         error = insert_words(pool, tree, &w, aim);
         if (error)
             return error;
         aim = NULL;
-        part.start += part.len;
-        left -= part.len;
+        start += len;
+        left -= len;
     }
     return 0;
 }

@@ -9,28 +9,6 @@ struct chunk {
     struct chunk *next;
 };
 
-struct cbd_tree_words cbd_tree_words_pack(const struct cbd_extent *e)
-{
-    struct cbd_tree_words w;
-
-    w.w0 = cbd_tree_words_range(e->start, e->len);
-    w.w1 = e->order;
-    w.w2 = (uint64_t)e->kind << CBD_TREE_KIND_SHIFT;
-    if (e->kind == CBD_EXTENT_DATA)
-        w.w2 |= (uint64_t)e->delta << CBD_TREE_LOC_BITS | e->loc;
-    return w;
-}
-
-void cbd_tree_words_unpack(const struct cbd_tree_words *w, struct cbd_extent *out)
-{
-    out->start = cbd_tree_words_start(w->w0);
-    out->len = w->w0 & CBD_TREE_LEN_MAX;
-    out->order = w->w1;
-    out->loc = w->w2 & ((UINT64_C(1) << CBD_TREE_LOC_BITS) - 1);
-    out->delta = (uint32_t)(w->w2 >> CBD_TREE_LOC_BITS) & ((1u << CBD_TREE_DELTA_BITS) - 1);
-    out->kind = (enum cbd_extent_kind)(w->w2 >> CBD_TREE_KIND_SHIFT);
-}
-
 void cbd_tree_words_cut_front(struct cbd_tree_words *w, uint64_t n)
 {
     uint64_t len = w->w0 & CBD_TREE_LEN_MAX;

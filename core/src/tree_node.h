@@ -106,8 +106,27 @@ static inline uint64_t cbd_tree_words_range(uint64_t start, uint64_t len)
     return start << CBD_TREE_LEN_BITS | len;
 }
 
-struct cbd_tree_words cbd_tree_words_pack(const struct cbd_extent *e);
-void cbd_tree_words_unpack(const struct cbd_tree_words *w, struct cbd_extent *out);
+static inline struct cbd_tree_words cbd_tree_words_pack(const struct cbd_extent *e)
+{
+    struct cbd_tree_words w;
+
+    w.w0 = cbd_tree_words_range(e->start, e->len);
+    w.w1 = e->order;
+    w.w2 = (uint64_t)e->kind << CBD_TREE_KIND_SHIFT;
+    if (e->kind == CBD_EXTENT_DATA)
+        w.w2 |= (uint64_t)e->delta << CBD_TREE_LOC_BITS | e->loc;
+    return w;
+}
+
+static inline void cbd_tree_words_unpack(const struct cbd_tree_words *w, struct cbd_extent *out)
+{
+    out->start = cbd_tree_words_start(w->w0);
+    out->len = w->w0 & CBD_TREE_LEN_MAX;
+    out->order = w->w1;
+    out->loc = w->w2 & ((UINT64_C(1) << CBD_TREE_LOC_BITS) - 1);
+    out->delta = (uint32_t)(w->w2 >> CBD_TREE_LOC_BITS) & ((1u << CBD_TREE_DELTA_BITS) - 1);
+    out->kind = (enum cbd_extent_kind)(w->w2 >> CBD_TREE_KIND_SHIFT);
+}
 
 /* Removes the first n sectors; the extent is longer than that. */
 void cbd_tree_words_cut_front(struct cbd_tree_words *w, uint64_t n);
@@ -116,18 +135,25 @@ void cbd_tree_words_cut_front(struct cbd_tree_words *w, uint64_t n);
  * How many of the n < 32 ascending values are <= key. No branch depends on the values. Never looks
  * behind 31 values, whatever n is.
  */
-static inline unsigned cbd_tree_count_le(const _Atomic(uint64_t) *values, unsigned n, uint64_t key)
+static inline size_t cbd_tree_count_step(const _Atomic(uint64_t) *values, size_t n, uint64_t key,
+                                         size_t base, size_t step)
 {
-    unsigned base = 0;
+    size_t at = base + step < n ? base + step : n;
+
+    return CBD_TREE_GET(values[at - 1]) <= key ? at : base;
+}
+
+static inline unsigned cbd_tree_count_le(const _Atomic(uint64_t) *values, size_t n, uint64_t key)
+{
+    size_t base = 0;
 
     if (n == 0)
         return 0;
-    for (unsigned step = 16; step > 0; step /= 2) {
-        unsigned at = base + step < n ? base + step : n;
-
-        base = CBD_TREE_GET(values[at - 1]) <= key ? at : base;
-    }
-    return base;
+    base = cbd_tree_count_step(values, n, key, base, 16);
+    base = cbd_tree_count_step(values, n, key, base, 8);
+    base = cbd_tree_count_step(values, n, key, base, 4);
+    base = cbd_tree_count_step(values, n, key, base, 2);
+    return (unsigned)cbd_tree_count_step(values, n, key, base, 1);
 }
 
 /* The child whose range holds pos. */
@@ -151,8 +177,14 @@ static inline void cbd_tree_node_prefetch(const struct cbd_tree_node *node)
 {
     const char *p = (const char *)node;
 
-    for (unsigned i = 0; i < CBD_TREE_NODE_BYTES; i += 64)
-        __builtin_prefetch(p + i);
+    __builtin_prefetch(p);
+    __builtin_prefetch(p + 64);
+    __builtin_prefetch(p + 128);
+    __builtin_prefetch(p + 192);
+    __builtin_prefetch(p + 256);
+    __builtin_prefetch(p + 320);
+    __builtin_prefetch(p + 384);
+    __builtin_prefetch(p + 448);
 }
 
 /* L1: around everything that stores into nodes. The lock of the tree is held. */

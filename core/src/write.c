@@ -11,7 +11,8 @@ int cbd_check_request(const struct cbd_backend *b, unsigned lane, uint64_t off, 
 {
     uint32_t lbs = CBD_CANARY(BLOCK_ALWAYS_512) ? 512 : b->disk->logical_block_bytes;
 
-    if (lane >= CBD_LANES || off % lbs != 0 || len % lbs != 0)
+    /* lbs is a power of two: attach compares it with the backend's entry. */
+    if (lane >= CBD_LANES || ((off | len) & (lbs - 1)) != 0)
         return CBD_E_INVALID;
     if ((off > b->size_bytes || len > b->size_bytes - off) && !CBD_CANARY(END_NOT_CHECKED))
         return CBD_E_RANGE;
@@ -37,11 +38,12 @@ static int insert_waiting(struct cbd_backend *b, unsigned lane, struct cbd_inser
     uint64_t len = in->len;
 
     for (;;) {
-        uint64_t before = cbd_progress(b);
         int error = cbd_insert(b, lane, in);
+        uint64_t before;
 
         if (error != CBD_E_AGAIN)
             return error;
+        before = cbd_progress(b);
         in->len = len;
         if (CBD_CANARY(FULL_IS_AN_ERROR))
             return CBD_E_NOSPACE;
