@@ -10,6 +10,7 @@
 set -u -o pipefail
 bin=${CBD_BIN_DIR:?the directory of the tools}
 plugin=$bin/nbdkit-cbd-plugin.so
+tests=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d "${TMPDIR:-/tmp}/cbd-e2e.XXXXXX")
 server=""
 failures=0
@@ -20,6 +21,7 @@ cleanup_more() { :; }
 cleanup() {
     trap - EXIT
     cleanup_more
+    release_mounts 2>/dev/null
     [ -z "$server" ] || kill -9 "$server" 2>/dev/null
     cd /
     rm -rf "$work"
@@ -143,6 +145,58 @@ kill_server() {
     kill -9 "$server" 2>/dev/null # it may have ended
     wait "$server" 2>/dev/null
     server=""
+}
+
+# --- the export as a block device: nbdfuse makes a file of it, a loop device a device ---
+
+loop=""
+fuse=""
+mounted=""
+# attach_export: $loop is the block device.
+attach_export() {
+    mkdir -p fuse
+    : >fuse/nbd
+    nbdfuse fuse/nbd "$uri" >nbdfuse.log 2>&1 &
+    fuse=$!
+    local n
+    for n in $(seq 100); do
+        [ "$(stat -c %s fuse/nbd 2>/dev/null || echo 0)" = 0 ] || break
+        sleep 0.05
+    done
+    loop=$(losetup -f --show fuse/nbd) || {
+        cat nbdfuse.log
+        fusermount3 -u fuse/nbd
+        skip "no loop device can be made here"
+    }
+}
+
+detach_export() {
+    [ -z "$loop" ] || losetup -d "$loop"
+    loop=""
+    [ -z "$fuse" ] || fusermount3 -u fuse/nbd
+    [ -z "$fuse" ] || wait "$fuse"
+    fuse=""
+}
+
+mount_at() { # DEVICE_OR_FILE FOLDER [OPTIONS]
+    mkdir -p "$2"
+    if mount -o "${3:-defaults}$([ -b "$1" ] || printf ,loop)" "$1" "$2" 2>mount.log; then
+        mounted="$2 $mounted"
+    else
+        cat mount.log
+        return 1
+    fi
+}
+
+umount_at() {
+    umount "$1" && mounted=$(printf '%s' "$mounted" | sed "s|$1 ||")
+}
+
+release_mounts() {
+    local at
+    for at in $mounted; do umount "$at" || umount -l "$at"; done
+    mounted=""
+    detach_export
 }
 
 # Nothing dirty, nothing wrong: what a clean end leaves.
