@@ -279,9 +279,37 @@ static void misplace(struct sim_disk *disk, struct sim_disk_request *r)
     r->off_bytes = off;
 }
 
+static void view_load(void *arg, uint64_t page, uint64_t words[SIM_PEND_WORDS])
+{
+    struct sim_disk *disk = arg;
+    sim_content_load(&disk->content, page, words);
+}
+
+static void view_store(void *arg, uint64_t page, const uint64_t words[SIM_PEND_WORDS])
+{
+    struct sim_disk *disk = arg;
+    uint64_t old[SIM_PAGE_SECTORS];
+    sim_content_load(&disk->content, page, old);
+    log_page(disk, page, old);
+    disk->state.content_hash ^= sim_marks_hash(page, old) ^ sim_marks_hash(page, words);
+    sim_content_store(&disk->content, page, words);
+}
+
+/* The disk forgets a fixed choice of what is in its volatile cache; the rest is durable. */
+static void forget_part(struct sim_disk *disk, const struct sim_disk_request *r)
+{
+    struct sim_pend_view view = {view_load, view_store, disk, false};
+    struct sim_crash crash = {.kind = SIM_CRASH_RANDOM, .seed = sim_rng_mix(r->number, 31)};
+
+    sim_pend_crash(&disk->marks.pend, &view, &crash);
+    sim_marks_drop_pend(&disk->marks);
+}
+
 /* A request that fails: what it changes all the same. */
 static void take_part(struct sim_disk *disk, struct sim_disk_request *r)
 {
+    if (r->op == CBD_DISK_FLUSH && !disk->state.gone && disk->state.lie == SIM_DISK_HONEST)
+        forget_part(disk, r);
     if (disk->state.gone || r->op == CBD_DISK_READ || r->op == CBD_DISK_FLUSH)
         return;
     if (disk->state.lie == SIM_DISK_MISPLACE && r->op == CBD_DISK_WRITE)
@@ -338,22 +366,6 @@ void sim_disk_complete(struct sim_disk *disk, size_t k)
     io->done(io, error);
 }
 
-static void view_load(void *arg, uint64_t page, uint64_t words[SIM_PEND_WORDS])
-{
-    struct sim_disk *disk = arg;
-    sim_content_load(&disk->content, page, words);
-}
-
-static void view_store(void *arg, uint64_t page, const uint64_t words[SIM_PEND_WORDS])
-{
-    struct sim_disk *disk = arg;
-    uint64_t old[SIM_PAGE_SECTORS];
-    sim_content_load(&disk->content, page, old);
-    log_page(disk, page, old);
-    disk->state.content_hash ^= sim_marks_hash(page, old) ^ sim_marks_hash(page, words);
-    sim_content_store(&disk->content, page, words);
-}
-
 /*
  * The requests in flight take effect without done(), and leave the queue. When the power is cut
  * nothing of them is certain, not even with FUA: `pending`.
@@ -365,8 +377,7 @@ static void absorb_queue(struct sim_disk *disk, bool pending)
     sim_marks_own_pend(&disk->marks);
     for (size_t i = 0; i < disk->queue.count; i++) {
         const struct sim_disk_request *r = disk->queue.items[i];
-        if (r->error == 0 && !disk->state.gone && r->op != CBD_DISK_READ &&
-            r->op != CBD_DISK_FLUSH)
+        if (r->error == 0 && !disk->state.gone && r->op != CBD_DISK_READ && r->op != CBD_DISK_FLUSH)
             apply(disk, r, !pending && (r->fua || !disk->disk.volatile_cache), false);
     }
     queue_clear(&disk->queue);

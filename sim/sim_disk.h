@@ -20,7 +20,7 @@
 
 /* One completion, before it takes effect. */
 struct sim_disk_event {
-    uint64_t number; /* completions before it: the first has 0 */
+    uint64_t number;  /* completions before it: the first has 0 */
     uint64_t request; /* number of the submission, from 1 */
     enum cbd_disk_op op;
     bool fua;
@@ -60,15 +60,15 @@ enum sim_disk_lie {
 
 /* What a mark restores besides content and pending set. */
 struct sim_disk_state {
-    uint64_t completions;     /* also those that failed */
-    uint64_t submissions;     /* numbers requests */
-    uint64_t changes;         /* numbers what goes into the pending set */
+    uint64_t completions;         /* also those that failed */
+    uint64_t submissions;         /* numbers requests */
+    uint64_t changes;             /* numbers what goes into the pending set */
     uint64_t by_op[SIM_DISK_OPS]; /* completions */
     uint64_t changed_in_flight;   /* sectors whose buffer changed between submit and completion */
     struct sim_disk_fault fault[SIM_DISK_OPS];
     bool gone;
     enum sim_disk_lie lie;
-    uint64_t failed; /* completions that had an error, or should have had one */
+    uint64_t failed;       /* completions that had an error, or should have had one */
     uint64_t content_hash; /* of what a read would return: a function of the content alone */
 };
 
@@ -164,7 +164,8 @@ void sim_disk_set_latent_error(struct sim_disk *disk, uint64_t sector, uint64_t 
 
 /*
  * After `skip` more completions of this kind, the next `count` fail with CBD_E_IO. A failed write
- * changed any part of its sectors (a fixed choice); a failed flush made nothing durable.
+ * changed any part of its sectors (a fixed choice). A failed flush lost what the disk had cached, or
+ * a part of that (a fixed choice), and the rest is durable: who gets the error has to write again.
  */
 void sim_disk_fail_next(struct sim_disk *disk, enum cbd_disk_op op, uint64_t skip, uint64_t count);
 
