@@ -14,6 +14,9 @@
 uint32_t sim_contract_scenes(void);
 const char *sim_contract_name(uint32_t scene);
 
+/* The fault models that it plays with: bits of enum sim_score_row; 0: none. */
+uint32_t sim_contract_models(uint32_t scene);
+
 /* Plays one. False: it did not go as it must, and `why` says what happened first. */
 bool sim_contract_play(uint32_t scene, char *why, size_t why_bytes);
 

@@ -242,6 +242,12 @@ static bool write_back(struct damage *d, bool errors_allowed, const char *kind)
     return true;
 }
 
+/* Whether this kind of damage is asked for; SIM_FAULT_COUNT: one that is no fault model. */
+static bool wanted(const struct damage *d, enum sim_fault kind)
+{
+    return d->config->kinds == 0 || (kind < SIM_FAULT_COUNT && (d->config->kinds >> kind & 1) != 0);
+}
+
 static void flip(struct damage *d, uint64_t off, uint64_t len)
 {
     uint64_t bit = sim_rng_below(&d->rng, len * 8);
@@ -320,7 +326,9 @@ static bool hit_record(struct damage *d)
     uint32_t how = (uint32_t)sim_rng_below(&d->rng, 5);
     uint64_t off;
 
-    if (r == NULL)
+    if (r == NULL || !wanted(d, how == 0   ? SIM_FAULT_FLIP
+                                : how == 4 ? SIM_FAULT_POISON
+                                           : SIM_FAULT_COUNT))
         return true;
     off = r->at.off_bytes;
     aim(d, off, CBD_LINE_BYTES, r, CBD_PROBLEM_RECORD_DAMAGED);
@@ -362,7 +370,7 @@ static bool hit_tail(struct damage *d)
             d->records[i].type == CBD_M_RECORD_WRITE &&
             (last == NULL || sim_rng_chance(&d->rng, 1, 2)))
             last = &d->records[i];
-    if (last == NULL)
+    if (last == NULL || !wanted(d, SIM_FAULT_COUNT))
         return true;
     below = last - 1;
     if (below->type != CBD_M_RECORD_WRITE && below->type != CBD_M_RECORD_FILL)
@@ -383,10 +391,11 @@ static bool hit_data(struct damage *d, bool header)
     const char *kind = header ? "payload header, bit flipped" : "data, bit flipped";
     const struct record *r = draw_record(d, true);
     uint64_t payload, byte = 0;
+    bool poison = !header && sim_rng_chance(&d->rng, 1, 4);
     bool dirty;
     int error;
 
-    if (r == NULL)
+    if (r == NULL || !wanted(d, poison ? SIM_FAULT_POISON : SIM_FAULT_FLIP))
         return true;
     payload = d->world.geo.data_off + (uint64_t)r->at.segment * d->world.geo.segment_bytes +
               r->payload_off;
@@ -400,7 +409,7 @@ static bool hit_data(struct damage *d, bool header)
         byte = sim_rng_chance(&d->rng, 1, 2) ? r->len - SECTOR
                                              : sim_rng_below(&d->rng, r->len / SECTOR) * SECTOR;
         aim(d, payload + byte, SECTOR, r, dirty ? CBD_PROBLEM_DATA_DIRTY : CBD_PROBLEM_DATA_CLEAN);
-        if (sim_rng_chance(&d->rng, 1, 4)) {
+        if (poison) {
             kind = "data, poison";
             sim_pmem_poison(d->world.pmem, payload + byte, CBD_LINE_BYTES);
         } else {
@@ -453,12 +462,16 @@ static bool hit_entry(struct damage *d)
     aim(d, second ? b : a, len, NULL, 0);
     if (d->older != NULL && memcmp(d->older + place, w->pmem->pm.base + a, len) != 0 &&
         sim_rng_chance(&d->rng, 2, 3)) {
+        if (!wanted(d, SIM_FAULT_STALE))
+            return true;
         kind = "one copy of a table entry is an old one";
         sim_pmem_poke(w->pmem, d->place_off, d->older + place, len);
         if (!check_names(d, kind))
             return false;
         return (start(d) == 0 || fail(d, "attach fails", kind, place)) && read_all(d, false, kind);
     }
+    if (!wanted(d, SIM_FAULT_COUNT))
+        return true;
     garbage(d, d->place_off, len);
     if (sim_rng_chance(&d->rng, 1, 4)) {
         kind = "both copies of a table entry";
@@ -480,6 +493,8 @@ static bool hit_super(struct damage *d)
     const uint64_t at[CBD_SUPER_COPIES] = {CBD_SUPER0_OFF, CBD_SUPER1_OFF, d->world.geo.super2_off};
     uint64_t off = at[sim_rng_below(&d->rng, CBD_SUPER_COPIES)];
 
+    if (!wanted(d, SIM_FAULT_FLIP))
+        return true;
     aim(d, off, CBD_LINE_BYTES, NULL, CBD_PROBLEM_SUPER_COPY);
     flip(d, off + CBD_LINE_BYTES, CBD_LINE_BYTES);
     if (!check_names(d, "one superblock"))
@@ -592,7 +607,7 @@ static bool run(struct damage *d)
     cbd_backend_drain(d->world.main.backend[0], false);
     if (stats.dirty_bytes != 0)
         return fail(d, "all is written back, and dirty bytes are counted", "run", 0);
-    return cut(d) && under_way(d, &source);
+    return cut(d) && (!wanted(d, SIM_FAULT_COUNT) || under_way(d, &source));
 }
 
 bool sim_damage_run(const struct sim_damage_config *config, uint64_t *states, char *why,

@@ -26,6 +26,7 @@ struct sim_damage_config {
     uint32_t damages;  /* at each of them */
     uint64_t space_bytes;
     uint32_t len_max_bytes;
+    uint32_t kinds; /* bits of enum sim_fault: POISON, FLIP, STALE; 0: these, and all others */
 };
 
 /* Adds the damaged images to *states. False: one was not treated as it must; `why` says which. */

@@ -82,10 +82,11 @@ static void hunt_one(struct sim_hunt *h, int32_t only)
 {
     uint64_t start = cpu_us();
 
+    uint32_t from = only >= 0 ? (uint32_t)only : 0;
+    uint32_t end = only >= 0 ? from + 1 : sim_hunt_strategies();
+
     switch_on(h->canary);
-    for (uint32_t s = 0; s < sim_hunt_strategies(); s++) {
-        if (only >= 0 && s != (uint32_t)only)
-            continue;
+    for (uint32_t s = from; s < end; s++) {
         h->strategy = s;
         if (sim_hunt_try(s, &h->states, h->failure, sizeof(h->failure))) {
             h->cpu_us = cpu_us() - start;

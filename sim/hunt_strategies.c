@@ -8,6 +8,7 @@
 #include "damage.h"
 #include "generate.h"
 #include "hunt.h"
+#include "score.h"
 #include "sim_base.h"
 
 #define MIB UINT64_C(1048576)
@@ -465,5 +466,8 @@ bool sim_hunt_try(uint32_t strategy, uint64_t *states, char *failure, size_t fai
 {
     const struct strategy *s = &strategies[strategy];
 
+    if (strategy >= sim_hunt_strategies())
+        return sim_score_try((enum sim_score_row)(strategy - sim_hunt_strategies()), states,
+                             failure, failure_bytes);
     return s->run(s, states, failure, failure_bytes);
 }

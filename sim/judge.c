@@ -41,12 +41,14 @@ void sim_plan_state(const struct sim_judge *j, uint64_t step, uint64_t subset,
                     uint64_t state_number, struct sim_state_plan *plan)
 {
     uint64_t h = sim_rng_mix(sim_rng_mix(j->world->config.seed, step), subset);
+    uint32_t without = j->world->config.without;
 
     memset(plan, 0, sizeof(*plan));
     plan->crash = sim_crash_subset(subset, h);
-    plan->kill = subset % 8 == 5;
-    plan->nested = subset % 4 == 2 || (plan->kill && h % 2 == 0);
-    plan->lost_copy = subset % 8 == 3;
+    plan->kill = subset % 8 == 5 && (without & SIM_WITHOUT_KILL) == 0;
+    plan->nested =
+        (subset % 4 == 2 || (plan->kill && h % 2 == 0)) && (without & SIM_WITHOUT_NESTED) == 0;
+    plan->lost_copy = subset % 8 == 3 && (without & SIM_WITHOUT_LOST_COPY) == 0;
     plan->lost_draw = sim_rng_mix(h, 5);
     plan->nested_at = sim_rng_mix(h, 2) % 24;
     plan->nested_crash = sim_crash_subset(sim_rng_mix(h, 3) % 16, sim_rng_mix(h, 4));

@@ -29,6 +29,12 @@ enum sim_schedule {
     SIM_SCHEDULE_COUNT,
 };
 
+enum sim_without {
+    SIM_WITHOUT_NESTED = 1 << 0,    /* a power cut inside recovery */
+    SIM_WITHOUT_KILL = 1 << 1,      /* the death of the process alone */
+    SIM_WITHOUT_LOST_COPY = 1 << 2, /* a copy of metadata that is garbage */
+};
+
 struct sim_config {
     uint64_t seed;
     uint64_t cache_bytes;
@@ -52,6 +58,7 @@ struct sim_config {
     uint64_t space_timeout_ns; /* 0: the engine's default */
     uint32_t faults;           /* bit f: enum sim_fault f strikes */
     bool faults_mute;          /* for tests: errors of disks do not reach the engine */
+    uint32_t without;          /* bits of enum sim_without: what crash states do not have besides */
     enum cbd_replacement replacement;
     enum cbd_canary_id canary; /* in a build that has them; for sim_try_run() */
     bool quiet;                /* serial: between requests nothing happens by itself */

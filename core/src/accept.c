@@ -32,7 +32,8 @@ int cbd_accept_decide(struct cbd_backend *b)
 /* A3 */
 int cbd_accept_check(const struct cbd_backend *b)
 {
-    if ((b->state.flags & CBD_M_STATE_DROPPING) == 0 || b->options.accept_backing)
+    if ((b->state.flags & CBD_M_STATE_DROPPING) == 0 || b->options.accept_backing ||
+        CBD_CANARY(ACCEPT_BY_ANYBODY))
         return 0;
     cbd_report(b->cache->env, CBD_ERROR, CBD_E_MISMATCH, "backing device",
                "was to be accepted as it is, and that was not finished: accept it again", b->id,
@@ -79,6 +80,10 @@ int cbd_accept_finish(struct cbd_backend *b)
     if (error != 0)
         return error;
     b->state.flags &= ~CBD_M_STATE_DROPPING;
+    if (CBD_CANARY(ACCEPT_IN_TWO_STEPS))
+        error = cbd_twin_write_state(b->cache, b->id, &b->state, CBD_TWIN_BACKEND_STATE);
+    if (error != 0)
+        return error;
     error = cbd_reclaim_below(b, atomic_load(&b->era) << CBD_ORDER_COUNT_BITS); /* A2 */
     if (error != 0)
         b->state.flags |= CBD_M_STATE_DROPPING;

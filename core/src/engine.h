@@ -554,4 +554,11 @@ static inline uint64_t cbd_min64(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+/* canary.c: only where CBD_CANARY() is no constant. */
+typedef int cbd_canary_read(struct cbd_backend *b, uint64_t addr, uint8_t *buf, uint64_t len);
+int cbd_canary_read_again(struct cbd_backend *b, cbd_canary_read *read, uint64_t addr, uint8_t *buf,
+                          uint64_t len);
+int cbd_canary_read_in_parts(struct cbd_backend *b, cbd_canary_read *read, uint64_t addr,
+                             uint8_t *buf, uint64_t len);
+
 #endif

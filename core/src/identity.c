@@ -86,7 +86,7 @@ static void take(struct check *ck, uint32_t n, const struct cbd_extent *e, uint6
     struct place *p = &ck->places[ck->count];
 
     if (ck->count == ck->max || e->kind != CBD_EXTENT_DATA || known(ck, addr) ||
-        !cbd_extent_clean(b, e))
+        (!cbd_extent_clean(b, e) && !CBD_CANARY(DIRTY_PLACE_COMPARED)))
         return;
     memset(p, 0, sizeof(*p));
     p->check = ck;
@@ -205,10 +205,13 @@ static int compare(const struct check *ck)
     for (uint32_t i = 0; i < ck->count; i++) {
         const struct place *p = &ck->places[i];
 
-        if (p->error != 0) {
+        if (p->error != 0 && !CBD_CANARY(UNREAD_PLACE_DIFFERS)) {
             unread++;
             error = p->error;
-        } else if (memcmp(p->cached, p->found, p->io.len_bytes) != 0 && differ++ == 0) {
+        } else if (memcmp(p->cached, p->found,
+                          CBD_CANARY(FIRST_SECTOR_COMPARED) ? CBD_SECTOR_BYTES : p->io.len_bytes) !=
+                       0 &&
+                   differ++ == 0) {
             cbd_report(b->cache->env, CBD_ERROR, CBD_E_MISMATCH, "backing device",
                        "holds something else than was written to it: another disk, or used "
                        "without its cache",
@@ -217,7 +220,7 @@ static int compare(const struct check *ck)
     }
     if (differ != 0)
         return CBD_E_MISMATCH;
-    return unread != 0 && unread == ck->count ? error : 0;
+    return unread != 0 && unread == ck->count && !CBD_CANARY(UNREAD_DISK_ATTACHED) ? error : 0;
 }
 
 /*
@@ -239,9 +242,10 @@ int cbd_identity_check(struct cbd_backend *b)
     ck.places = env->ops->alloc(env, ck.max * sizeof(*ck.places));
     ck.buf = env->ops->alloc(env, buf_bytes);
     if (ck.places != NULL && ck.buf != NULL) {
-        for (uint32_t i = 0; i < b->stream_count; i++)
+        for (uint32_t i = 0; i < b->stream_count && !CBD_CANARY(NEWEST_NOT_COMPARED); i++)
             take_newest(&ck, &b->streams[i], (ck.max / 2 + i) / b->stream_count);
-        take_spread(&ck);
+        if (!CBD_CANARY(NEWEST_COMPARED_ONLY))
+            take_spread(&ck);
         read_places(&ck);
         error = compare(&ck);
     }

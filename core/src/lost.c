@@ -262,10 +262,13 @@ int cbd_lost_decide(struct cbd_backend *b, uint64_t order_end, bool detached)
         if (l->clean)
             continue;
         if (l->known)
-            error = cbd_index_insert_lost(b, l->addr, l->len, l->order_max); /* L2 */
-        atomic_store(&b->failed, CBD_E_READONLY);                            /* L3 */
+            error = CBD_CANARY(LOST_RANGE_SERVED)
+                        ? 0
+                        : cbd_index_insert_lost(b, l->addr, l->len, l->order_max); /* L2 */
+        if (!CBD_CANARY(LOST_AND_GOES_ON))
+            atomic_store(&b->failed, CBD_E_READONLY); /* L3 */
     }
-    if (error == 0 && hiding)
+    if (error == 0 && hiding && !CBD_CANARY(LOST_NOT_UNCOVERED))
         error = uncover(b);
     if (error == 0 && atomic_load(&b->failed) == CBD_E_READONLY)
         cbd_report(b->cache->env, CBD_ERROR, CBD_E_READONLY, "backend",

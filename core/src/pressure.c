@@ -152,6 +152,8 @@ static bool reserve(void *arg)
     cbd_lock_take(b->cache->env, &p->gate_lock);
     max = atomic_load(&b->tuned.max_dirty_bytes);
     used = cbd_dirty_bytes(b) + p->reserved;
+    if (CBD_CANARY(DIRTY_BOUND_WITHOUT_RESERVED))
+        used -= p->reserved;
     fits = max == 0 || used == 0 || (used <= max && e->len <= max - used);
     if (fits)
         p->reserved += e->len;
@@ -204,7 +206,7 @@ int cbd_admit(struct cbd_backend *b, unsigned lane, const struct cbd_insert *in,
 /* The record is in and counted as dirty, or will never be. */
 void cbd_admit_end(struct cbd_backend *b, uint64_t reserved)
 {
-    if (reserved == 0)
+    if (reserved == 0 || CBD_CANARY(RESERVED_FOR_EVER))
         return;
     cbd_lock_take(b->cache->env, &b->pressure.gate_lock);
     b->pressure.reserved -= reserved;

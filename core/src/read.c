@@ -274,6 +274,10 @@ int cbd_read(struct cbd_backend *b, unsigned lane, uint64_t off, void *buf, uint
         } else if (error == 0 && !run.hit) {
             b->lanes[lane].stats.miss_bytes += run.len;
             error = read_disk(b, run.addr, out, run.len); /* G3 */
+            if (CBD_CANARY(READ_TRIED_AGAIN) && error != 0)
+                error = cbd_canary_read_again(b, read_disk, run.addr, out, run.len);
+            if (CBD_CANARY(READ_IN_PARTS) && error != 0)
+                error = cbd_canary_read_in_parts(b, read_disk, run.addr, out, run.len);
             if (error == 0 && !b->options.no_fill)
                 (void)fill(b, lane, &run, out);
         } else {

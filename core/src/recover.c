@@ -125,7 +125,7 @@ static int visit_record(void *arg, uint32_t slot, const struct cbd_record *r)
         (CBD_CANARY(CLEAN_NOT_RECOVERED) && !dirty && r->type == CBD_M_RECORD_WRITE) ||
         (CBD_CANARY(DISCARD_NOT_RECOVERED) && r->type == CBD_M_RECORD_ZERO))
         return 0;
-    if (!dirty && (b->state.flags & CBD_M_STATE_DROPPING) != 0)
+    if (!dirty && (b->state.flags & CBD_M_STATE_DROPPING) != 0 && !CBD_CANARY(ACCEPT_SHOWS_CLEAN))
         return 0; /* A1 */
     if (r->order <= b->warm.above)
         return 0; /* H1 */

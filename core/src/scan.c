@@ -131,7 +131,7 @@ int cbd_scan_segment(struct cbd_cache *c, uint32_t id, struct cbd_scan *scan,
     for (uint32_t slot = 0; slot < limit && error == 0; slot++) {
         int bad = cbd_load_next(&rd, slot, &r);
 
-        if (bad == CBD_E_MEDIA && slot == unread)
+        if (bad == CBD_E_MEDIA && slot == unread && !CBD_CANARY(POISON_IS_EMPTY))
             unread = slot + 1;
         if (bad != 0) {
             if ((!closed && slot >= unread + GAP_SLOTS) || CBD_CANARY(HOLE_ENDS_SCAN))

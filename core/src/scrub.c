@@ -140,7 +140,8 @@ static uint64_t verify(struct cbd_backend *b)
     if (look(b, &p)) {
         error = cbd_extent_read(b->cache, &p.e, p.skip, p.len, b->scrub.buf, &bad);
         len = error == 0 ? p.len : bad.skip + bad.len;
-        clean = error != 0 && cbd_extent_clean(b, &p.e);
+        clean = error != 0 && (cbd_extent_clean(b, &p.e) || CBD_CANARY(SCRUB_HEALS_DIRTY)) &&
+                !CBD_CANARY(SCRUB_LEAVES_CLEAN);
     }
     cbd_reader_end(b, CBD_LANE_SCRUB);
     if (clean)

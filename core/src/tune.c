@@ -92,7 +92,7 @@ int cbd_backend_tune(struct cbd_backend *b, const struct cbd_attach_options *opt
 {
     struct cbd_env *env = b->cache->env;
     struct cbd_attach_options o = *options;
-    int error = check(&o);
+    int error = CBD_CANARY(TUNED_UNCHECKED) ? 0 : check(&o);
 
     if (error != 0)
         return error;

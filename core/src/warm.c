@@ -139,6 +139,8 @@ static bool read_segment(struct cbd_backend *b, const struct cbd_warm_segment *w
     for (uint32_t slot = 0; slot < ws->slots; slot++) {
         struct cbd_record r;
 
+        if (CBD_CANARY(WARM_PASSES_DAMAGE) && !read_record(b->cache, ws->id, slot, &r))
+            continue;
         if (!read_record(b->cache, ws->id, slot, &r) ||
             (r.type != CBD_M_RECORD_VOID &&
              (r.epoch > b->warm.epoch || !cbd_record_fits(b, ws->id, &r)))) {
@@ -166,10 +168,12 @@ static int insert_window(struct cbd_backend *b, const struct cbd_warm_segment *w
         struct cbd_record r;
         int error;
 
+        if (!read_record(b->cache, ws->id, slot, &r) && CBD_CANARY(WARM_PASSES_DAMAGE))
+            continue;
         if (!read_record(b->cache, ws->id, slot, &r))
             return CBD_E_CORRUPT; /* it was sound a moment ago */
-        if (r.type == CBD_M_RECORD_VOID || r.order <= floor || r.order > b->warm.above ||
-            r.order < horizon)
+        if (r.type == CBD_M_RECORD_VOID || (r.order <= floor && !CBD_CANARY(WARM_SHOWS_OLD)) ||
+            r.order > b->warm.above || r.order < horizon)
             continue;
         error = cbd_index_add_old(b, &r, ws->id);
         if (error != 0)

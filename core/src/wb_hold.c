@@ -85,7 +85,9 @@ bool cbd_wb_hold_settled(struct cbd_backend *b, uint64_t *bytes)
         const struct cbd_range *r = &l->ranges[i];
 
         *bytes += r->len_bytes;
-        settled = settled && forgone_upto(l, r->addr_bytes, r->len_bytes) == r->len_bytes;
+        settled = settled && (forgone_upto(l, r->addr_bytes, r->len_bytes) == r->len_bytes ||
+                              (CBD_CANARY(HELD_GIVEN_UP_IN_PART) &&
+                               forgone_upto(l, r->addr_bytes, r->len_bytes) != 0));
     }
     if (l->more) /* they are not known: only the whole disk covers them */
         settled = settled && forgone_upto(l, 0, b->size_bytes) == b->size_bytes;

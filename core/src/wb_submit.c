@@ -127,7 +127,8 @@ static bool copy_data(struct cbd_backend *b, uint8_t *buf, const struct cbd_exte
                e->loc * CBD_LINE_BYTES + bad.skip, addr + bad.skip, bad.len);
     b->wb.pos = e->start + (bad.skip + bad.len) / CBD_SECTOR_BYTES;
     b->wb.weight_done += bad.len;
-    b->wb.hold_error = error;
+    if (!CBD_CANARY(UNREADABLE_GIVEN_UP))
+        b->wb.hold_error = error;
     cbd_wb_hold_add(b, addr + bad.skip, bad.len);
     *n = bad.skip;
     return false;

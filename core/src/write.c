@@ -47,7 +47,10 @@ static int insert_waiting(struct cbd_backend *b, unsigned lane, struct cbd_inser
         in->len = len;
         if (CBD_CANARY(FULL_IS_AN_ERROR))
             return CBD_E_NOSPACE;
-        error = env->ops->wait(env, cbd_has_space, b, atomic_load(&b->tuned.space_timeout_ns));
+        error = env->ops->wait(env, cbd_has_space, b,
+                               CBD_CANARY(SPACE_AWAITED_FOR_EVER)
+                                   ? CBD_TIME_MAX_NS
+                                   : atomic_load(&b->tuned.space_timeout_ns));
         if (error == CBD_E_TIMEDOUT && cbd_progress(b) != before)
             continue;
         if (error != 0)

@@ -165,6 +165,11 @@ static int flush_step(struct cbd_backend *b)
     if (atomic_load(&b->wb.flush_busy) && !CBD_CANARY(E_BEFORE_FLUSH))
         return 0;
     error = atomic_load(&b->wb.error);
+    if (error != 0 && CBD_CANARY(FLUSH_TRIED_AGAIN)) {
+        atomic_store(&b->wb.error, 0);
+        cbd_wb_submit_flush(b);
+        return 1;
+    }
     if (error != 0)
         return give_up(b, error);
     b->wb.phase = b->wb.hold_error != 0 ? CBD_WB_HELD : CBD_WB_COMMIT;

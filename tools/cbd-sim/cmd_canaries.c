@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "canaries_tool.h"
 #include "hunt.h"
 #include "sim_base.h"
 #include "sim_tool.h"
@@ -20,13 +21,16 @@ enum {
     OPT_LIST,
     OPT_JOBS,
     OPT_MARKDOWN,
+    OPT_SCORE,
 };
 
 static const struct cbd_tool_option options[] = {
     {OPT_CANARY, "canary", "NAME",
      "this bug only, as GENERATION_KEPT; 'none': the clean run (all)"},
     {OPT_STRATEGY, "strategy", "NAME", "this strategy only, as contract (all)"},
-    {OPT_FAST, "fast", NULL, "two bugs of each area, and the clean run"},
+    {OPT_FAST, "fast", NULL,
+     "two bugs of each area, and the clean run; with --score one bug for each fault model"},
+    {OPT_SCORE, "score", NULL, "which bugs each fault model finds, and which no other does"},
     {OPT_LIST, "list", NULL, "print the catalogue, hunt nothing"},
     {OPT_JOBS, "jobs", "N", "processes; the result does not depend on it (all cores)"},
     {OPT_JSON, "json", NULL, "the result as JSON"},
@@ -42,8 +46,10 @@ static const struct cbd_tool_usage usage = {
                "  build/canaries/bin/cbd-sim canaries",
     .options = options,
     .option_count = sizeof(options) / sizeof(options[0]),
-    .footer = "Exit status: 0 every bug was found and the clean run is clean, 4 not so, 8 the\n"
-              "simulation could not run or this build has no canaries, 16 usage.",
+    .footer =
+        "Exit status: 0 every bug was found and the clean run is clean (--score: every fault\n"
+        "model finds a bug that no other does, or has a reason why not), 4 not so, 8 the\n"
+        "simulation could not run or this build has no canaries, 16 usage.",
 };
 
 static void show_progress(void *arg, uint64_t done, uint64_t total)
@@ -233,7 +239,8 @@ int cbd_sim_canaries(int argc, char **argv)
     enum cbd_tool_next next;
     char why[256] = "";
     int (*print)(const struct sim_hunt_result *r) = print_text;
-    bool list = false;
+    int (*print_score_as)(const struct sim_score *s) = cbd_sim_score_text;
+    bool list = false, score = false, fast = false;
     int error = 0;
 
     memset(config.wanted, true, sizeof(config.wanted));
@@ -242,14 +249,15 @@ int cbd_sim_canaries(int argc, char **argv)
         if (next == CBD_TOOL_EXIT)
             return parser.exit_code;
         if (parser.key == OPT_JSON)
-            print = print_json;
+            print = print_json, print_score_as = cbd_sim_score_json;
         else if (parser.key == OPT_MARKDOWN)
-            print = print_markdown;
+            print = print_markdown, print_score_as = cbd_sim_score_markdown;
+        else if (parser.key == OPT_SCORE)
+            score = true;
         else if (parser.key == OPT_LIST)
             list = true;
         else if (parser.key == OPT_FAST)
-            for (int id = CBD_CANARY_NONE; id < CBD_CANARY_COUNT; id++)
-                config.wanted[id] = sim_canary_fast((enum cbd_canary_id)id);
+            fast = true;
         else if (parser.key == OPT_JOBS)
             error = cbd_tool_parse_number("--jobs", parser.argument, 1, SIM_HUNT_WORKERS_MAX, &jobs,
                                           why, sizeof(why));
@@ -269,5 +277,9 @@ int cbd_sim_canaries(int argc, char **argv)
         return CBD_EXIT_OPERATIONAL;
     }
     config.workers = (uint32_t)jobs;
+    if (score)
+        return cbd_sim_score(&config, fast, print_score_as);
+    for (int id = CBD_CANARY_NONE; id < CBD_CANARY_COUNT && fast; id++)
+        config.wanted[id] = config.wanted[id] && sim_canary_fast((enum cbd_canary_id)id);
     return run(&config, print);
 }

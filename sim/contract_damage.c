@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Scenes of damage under a running cache: scrub, dirty data that is held, records that are lost. */
+#include <string.h>
+
+#include "scene.h"
+#include "score.h"
+#include "sim_base.h"
+
+static void write_run(struct scene *r, uint32_t from, uint32_t end)
+{
+    for (uint32_t i = from; i < end; i++)
+        scene_expect(r, scene_write_block(r, 0, i) == 0, "write", i);
+}
+
+static int read_one(struct scene *r, uint32_t block)
+{
+    return r->failed
+               ? 0
+               : cbd_read(r->backend[0], 0, (uint64_t)block * SCENE_BLOCK, r->buf, SCENE_BLOCK);
+}
+
+static void scrub(struct scene *r)
+{
+    if (!r->failed)
+        while (cbd_backend_step(r->backend[0], CBD_WORK_SCRUB) > 0)
+            ;
+}
+
+/* U2: what the disk has is stored again, so it is there when the disk is not. */
+static void scrubbed_clean(struct scene *r)
+{
+    r->options.scrub_rate_bytes = CBD_SCRUB_RATE_MAX;
+    scene_create(r, SIM_ADR, 512);
+    scene_begin(r, 0, 1);
+    write_run(r, 0, 8);
+    scene_drain(r);
+    scene_flip(r, scene_place(r, 3) + 100);
+    scrub(r);
+    sim_disk_set_gone(r->disk[0], true);
+    scene_expect(r, read_one(r, 3) == 0, "scrub has not healed clean data", 3);
+    sim_disk_set_gone(r->disk[0], false);
+    scene_compare(r, 0, "after a scrub");
+}
+
+/* U3: of dirty data the disk has only what it was before. */
+static void scrubbed_dirty(struct scene *r)
+{
+    r->options.scrub_rate_bytes = CBD_SCRUB_RATE_MAX;
+    scene_create(r, SIM_ADR, 512);
+    scene_begin(r, 0, 1);
+    write_run(r, 0, 8);
+    scene_drain(r);
+    write_run(r, 0, 8);
+    scene_flip(r, scene_place(r, 3) + 100);
+    scrub(r);
+    scene_expect(r, read_one(r, 3) == CBD_E_CORRUPT, "scrub replaces damaged dirty data", 3);
+}
+
+/* W7: a block of an epoch cannot be read. The others are on the disk, and it is not given up. */
+static void hold(struct scene *r, uint32_t blocks)
+{
+    scene_create(r, SIM_ADR, 512);
+    scene_begin(r, 0, 1);
+    write_run(r, 0, 8);
+    for (uint32_t i = 0; i < blocks; i++)
+        scene_flip(r, scene_place(r, 3 + i) + 100);
+    scene_drain(r);
+}
+
+static void held(struct scene *r)
+{
+    struct cbd_range ranges[4];
+    bool more;
+    uint32_t n;
+
+    hold(r, 1);
+    if (r->failed)
+        return;
+    n = cbd_backend_held(r->backend[0], ranges, 4, &more);
+    scene_expect(r, n == 1 && ranges[0].addr_bytes == 3 * SCENE_BLOCK,
+                 "dirty data that cannot be read does not hold write-back", n);
+    scene_expect(r, cbd_backend_detach(r->backend[0]) != 0,
+                 "a detach says clean, and dirty data is lost", 0);
+    scene_expect(r, sim_disk_peek(r->disk[0], 7 * SCENE_BLOCK_SECTORS) == r->version[0][7],
+                 "what can be read is not written back", 7);
+}
+
+/* Two neighbours are held as one range; one of them is given up. */
+static void held_in_part(struct scene *r)
+{
+    struct cbd_range range;
+    bool more;
+
+    hold(r, 2);
+    if (r->failed)
+        return;
+    scene_expect(r, cbd_backend_forgo(r->backend[0], 3 * SCENE_BLOCK, SCENE_BLOCK) == 0, "forgo",
+                 0);
+    scene_drain(r);
+    scene_expect(r, cbd_backend_held(r->backend[0], &range, 1, &more) == 1,
+                 "dirty data is dropped that nobody gave up", 0);
+}
+
+/* L2, L3: the record of dirty data is damaged; its header says what is lost. */
+static void lost(struct scene *r)
+{
+    int error;
+
+    scene_create(r, SIM_ADR, 512);
+    scene_begin(r, 0, 1);
+    write_run(r, 0, 8);
+    scene_drain(r);
+    scene_note_records(r, true);
+    write_run(r, 3, 4);
+    scene_note_records(r, false);
+    write_run(r, 5, 8);
+    scene_power_cut(r);
+    scene_flip(r, r->record_off + 20);
+    if (!r->failed)
+        scene_open_cache(r);
+    error = scene_attach(r, 0);
+    scene_expect(r, error == 0, "attach with a lost record", error);
+    scene_expect(r, read_one(r, 3) == CBD_E_CORRUPT, "of a lost write the older version is read",
+                 3);
+    error = r->failed ? 0 : scene_write_block(r, 0, 20);
+    scene_expect(r, error == CBD_E_READONLY, "a backend that has lost something stores", error);
+}
+
+/* L1: what the lost record of clean data has hidden must not come back. */
+static void lost_clean(struct scene *r)
+{
+    int error;
+
+    scene_create(r, SIM_ADR, 512);
+    scene_begin(r, 0, 1);
+    write_run(r, 0, 8);
+    scene_note_records(r, true);
+    write_run(r, 3, 4);
+    scene_note_records(r, false);
+    write_run(r, 5, 8);
+    scene_drain(r);
+    scene_power_cut(r);
+    scene_flip(r, r->record_off + 20);
+    if (!r->failed)
+        scene_open_cache(r);
+    error = scene_attach(r, 0);
+    scene_expect(r, error == 0, "attach with a lost record", error);
+    scene_compare(r, 0, "what a lost clean record had hidden is read");
+}
+
+const struct contract_scene contract_damage[] = {
+    {"scrub of clean damage", scrubbed_clean, SCORE(FLIP)},
+    {"scrub of dirty damage", scrubbed_dirty, SCORE(FLIP)},
+    {"a write is held", held, SCORE(FLIP)},
+    {"held, given up in part", held_in_part, SCORE(FLIP)},
+    {"a dirty record is lost", lost, SCORE(FLIP)},
+    {"a clean record is lost", lost_clean, SCORE(FLIP)},
+    {NULL, NULL, 0},
+};

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Scenes of space: copies of what is hot, cold segments after a detach, a bound on what is dirty. */
+#include <string.h>
+
+#include "scene.h"
+#include "score.h"
+#include "sim_base.h"
+
+static void write_one(struct scene *r, uint32_t block)
+{
+    int error = scene_write_block(r, 0, block);
+
+    scene_expect(r, error == 0, "a write finds no space, although the disk works", error);
+}
+
+static void read_one(struct scene *r, uint32_t block)
+{
+    if (!r->failed)
+        scene_expect(
+            r, cbd_read(r->backend[0], 0, (uint64_t)block * SCENE_BLOCK, r->buf, SCENE_BLOCK) == 0,
+            "read", block);
+}
+
+/* K3: everything that is in the cache is hot, and half of what becomes free stays so. */
+static void all_hot(struct scene *r)
+{
+    struct cbd_stats stats = {0};
+
+    r->share = 12;
+    r->blocks = 220; /* more than there is room for */
+    scene_create(r, SIM_ADR, 512);
+    scene_begin(r, 0, 1);
+    for (uint32_t i = 0; i < 440 && !r->failed; i++) {
+        write_one(r, i % r->blocks);
+        for (uint32_t k = 0; k < r->blocks && k <= i; k++)
+            read_one(r, k);
+        scene_drain(r);
+    }
+    if (!r->failed)
+        cbd_backend_stats(r->backend[0], &stats);
+    scene_expect(r, stats.kept_bytes != 0, "the scene has kept nothing", 0);
+    scene_expect(r, stats.kept_bytes <= (stats.segments_reclaimed / 2 + 1) * SCENE_SEGMENT_BYTES,
+                 "more is copied forward than half of what becomes free",
+                 (int64_t)stats.kept_bytes);
+    scene_compare(r, 0, "with a hot cache");
+}
+
+/* K2: a block that is hot, clean and damaged is not copied with its damage. */
+static void hot_and_damaged(struct scene *r)
+{
+    struct cbd_stats stats = {0};
+
+    r->share = 12;
+    scene_create(r, SIM_ADR, 512);
+    scene_begin(r, 0, 1);
+    for (uint32_t i = 0; i < 8; i++)
+        write_one(r, i);
+    scene_drain(r);
+    for (uint32_t i = 0; i < 8; i++)
+        for (uint32_t n = 0; n < 3; n++)
+            read_one(r, i);
+    scene_flip(r, scene_place(r, 3));
+    for (uint32_t i = 0; i < 400 && !r->failed && stats.kept_bytes == 0; i++) {
+        write_one(r, 16 + i % 32);
+        scene_drain(r);
+        cbd_backend_stats(r->backend[0], &stats);
+    }
+    scene_expect(r, stats.kept_bytes != 0, "the scene has kept nothing", 0);
+    scene_compare(r, 0, "damage was copied forward");
+}
+
+/* ---- cold segments ---- */
+
+static void warm_begin(struct scene *r)
+{
+    int error;
+
+    r->share = 20;
+    scene_create(r, SIM_ADR, 512);
+    scene_format(r, 1);
+    if (!r->failed)
+        scene_open_cache(r);
+    error = scene_add(r, 0, r->share, 2);
+    scene_expect(r, error == 0, "add", error);
+    error = scene_attach(r, 0);
+    scene_expect(r, error == 0, "attach", error);
+}
+
+static void write_in(struct scene *r, uint32_t stream, uint32_t block)
+{
+    r->pmem->thread = stream;
+    write_one(r, block);
+    r->pmem->thread = 0;
+}
+
+static void detach_and_attach(struct scene *r)
+{
+    int error = r->failed ? 0 : cbd_backend_detach(r->backend[0]);
+
+    scene_expect(r, error == 0, "detach", error);
+    error = scene_attach(r, 0);
+    scene_expect(r, error == 0, "attach", error);
+}
+
+static void compare_while_warming(struct scene *r)
+{
+    do
+        scene_compare(r, 0, "a cold cache shows what is old");
+    while (!r->failed && cbd_backend_step(r->backend[0], CBD_WORK_RECLAIM) > 0);
+    scene_compare(r, 0, "a warm cache shows what is old");
+}
+
+/*
+ * H1: the segment of stream 0 that holds the old block is closed last; that of stream 1 with the
+ * new one is cold for longer.
+ */
+static void warm_in_order(struct scene *r)
+{
+    warm_begin(r);
+    write_in(r, 0, 0);
+    for (uint32_t i = 0; i < 20; i++)
+        write_in(r, 1, i);
+    for (uint32_t i = 20; i < 60; i++)
+        write_in(r, 0, i);
+    detach_and_attach(r);
+    compare_while_warming(r);
+}
+
+/* H2: the record of the newest version is damaged. The disk has it. */
+static void warm_and_damaged(struct scene *r)
+{
+    uint64_t off;
+
+    warm_begin(r);
+    for (uint32_t i = 0; i < 20; i++)
+        write_in(r, 0, i);
+    scene_note_records(r, true);
+    write_in(r, 0, 3);
+    scene_note_records(r, false);
+    off = r->record_off;
+    for (uint32_t i = 20; i < 60; i++)
+        write_in(r, 0, i);
+    if (!r->failed)
+        scene_expect(r, cbd_backend_detach(r->backend[0]) == 0, "detach", 0);
+    scene_flip(r, off + 20);
+    scene_expect(r, scene_attach(r, 0) == 0, "attach", 0);
+    compare_while_warming(r);
+}
+
+/* ---- a bound on what is dirty ---- */
+
+/* Never more, and no write that fits waits in vain. */
+static void dirty_bound(struct scene *r)
+{
+    const uint64_t max = 8 * SCENE_BLOCK;
+    struct cbd_stats stats;
+
+    r->options.max_dirty_bytes = max;
+    scene_create(r, SIM_ADR, 512);
+    scene_begin(r, 0, 1);
+    r->background = true;
+    for (uint32_t i = 0; i < 64 && !r->failed; i++) {
+        write_one(r, i % r->blocks);
+        cbd_backend_stats(r->backend[0], &stats);
+        scene_expect(r, stats.dirty_bytes <= max, "more is dirty than may be",
+                     (int64_t)stats.dirty_bytes);
+    }
+    r->background = false;
+    scene_compare(r, 0, "with a bound on what is dirty");
+}
+
+static void write_beside(struct scene *r)
+{
+    r->pmem->thread = 1;
+    (void)!scene_write_block(r, 0, 9); /* finds no room, or what was there for it */
+    r->pmem->thread = 0;
+}
+
+static void on_payload(void *arg, const struct sim_pm_event *ev)
+{
+    struct scene *r = arg;
+    void (*overtake)(struct scene * r) = r->overtake;
+
+    if (ev->step != CBD_STEP_INSERT_DATA || overtake == NULL)
+        return;
+    r->overtake = NULL;
+    overtake(r);
+}
+
+/* Two writers at once: what one is about to store counts for the other. */
+static void dirty_bound_of_two(struct scene *r)
+{
+    const uint64_t max = 8 * SCENE_BLOCK;
+    struct cbd_stats stats = {0};
+
+    r->options.max_dirty_bytes = max;
+    r->options.space_timeout_ns = 1000000;
+    r->share = 8;
+    scene_create(r, SIM_ADR, 512);
+    scene_format(r, 1);
+    if (!r->failed)
+        scene_open_cache(r);
+    scene_expect(r, scene_add(r, 0, r->share, 2) == 0, "add", 0);
+    scene_expect(r, scene_attach(r, 0) == 0, "attach", 0);
+    for (uint32_t i = 0; i < 7; i++)
+        write_one(r, i);
+    r->overtake = write_beside;
+    r->pmem->hook = on_payload;
+    r->pmem->hook_arg = r;
+    write_one(r, 8);
+    r->pmem->hook = NULL;
+    if (!r->failed)
+        cbd_backend_stats(r->backend[0], &stats);
+    scene_expect(r, stats.dirty_bytes <= max, "two writers go beyond what may be dirty",
+                 (int64_t)stats.dirty_bytes);
+}
+
+/* T: with the disk away a write fails when the cache is full; it does not hang. */
+static void no_space(struct scene *r)
+{
+    volatile int error = 0;
+
+    r->options.space_timeout_ns = 1000000;
+    scene_create(r, SIM_ADR, 512);
+    scene_begin(r, 0, 1);
+    if (r->failed)
+        return;
+    sim_disk_set_gone(r->disk[0], true);
+    r->background = true;
+    r->patience = 100000;
+    if (setjmp(r->died) == 0)
+        for (uint32_t i = 0; i < 10 * r->blocks && error == 0; i++)
+            error = scene_write_block(r, 0, i % r->blocks);
+    r->patience = 0;
+    r->background = false;
+    scene_expect(r, error == CBD_E_NOSPACE, "a full cache takes writes, or hangs", error);
+    sim_disk_set_gone(r->disk[0], false);
+}
+
+/* What attach would refuse, tune refuses, and nothing has changed. */
+static void tuned(struct scene *r)
+{
+    struct cbd_attach_options options = {.dirty_urgent_percent = 101}, now;
+
+    scene_create(r, SIM_ADR, 512);
+    scene_begin(r, 0, 1);
+    if (r->failed)
+        return;
+    scene_expect(r, cbd_backend_tune(r->backend[0], &options) == CBD_E_INVALID,
+                 "an option that is out of range is taken", 0);
+    cbd_backend_options(r->backend[0], &now);
+    scene_expect(r, now.dirty_urgent_percent == 50, "a refused option holds",
+                 now.dirty_urgent_percent);
+}
+
+const struct contract_scene contract_space[] = {
+    {"everything is hot", all_hot, 0},
+    {"hot and damaged", hot_and_damaged, SCORE(FLIP)},
+    {"cold segments, in their order", warm_in_order, 0},
+    {"a cold segment is damaged", warm_and_damaged, SCORE(FLIP)},
+    {"a bound on what is dirty", dirty_bound, 0},
+    {"the bound, with two writers", dirty_bound_of_two, 0},
+    {"no space, and no disk", no_space, SCORE(FULL)},
+    {"tuned out of range", tuned, 0},
+    {NULL, NULL, 0},
+};
