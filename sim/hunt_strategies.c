@@ -8,6 +8,7 @@
 #include "damage.h"
 #include "generate.h"
 #include "hunt.h"
+#include "hunt_small.h"
 #include "score.h"
 #include "sim_base.h"
 
@@ -47,10 +48,9 @@ static bool run_contract(const struct strategy *s, uint64_t *states, char *failu
     return false;
 }
 
-static bool run_seed(const struct strategy *s, uint64_t seed, uint64_t *states, char *failure,
-                     size_t failure_bytes)
+static struct sim_generator generator_of(const struct strategy *s, uint64_t seed)
 {
-    struct sim_generator generator = {
+    return (struct sim_generator){
         .seed = sim_rng_mix(s->config.seed, seed),
         .requests = s->requests,
         .space_bytes = s->space_bytes,
@@ -60,6 +60,12 @@ static bool run_seed(const struct strategy *s, uint64_t seed, uint64_t *states, 
         .edge_bytes = s->edge_bytes,
         .no_flush = s->no_flush,
     };
+}
+
+static bool run_seed(const struct strategy *s, uint64_t seed, uint64_t *states, char *failure,
+                     size_t failure_bytes)
+{
+    struct sim_generator generator = generator_of(s, seed);
     struct sim_campaign c = {
         .config = s->config,
         .source = sim_generator_source(&generator),
@@ -460,6 +466,59 @@ const char *sim_hunt_strategy_name(uint32_t strategy)
 const char *sim_hunt_strategy_what(uint32_t strategy)
 {
     return strategies[strategy].what;
+}
+
+/* The power cuts of the run, as operations at the same places. */
+static void add_restart(struct sim_workload *w, uint64_t n)
+{
+    uint64_t h = sim_rng_mix(w->config.seed, 1000 + n);
+    struct sim_work_op *op = sim_workload_add(w, SIM_WORK_RESTART);
+
+    op->steps = sim_rng_mix(w->config.seed, 500 + n) % 40;
+    op->crash = sim_crash_subset(h % 16, h);
+}
+
+bool sim_hunt_workload(uint32_t strategy, uint64_t n, struct sim_workload *w, uint64_t *crashes,
+                       uint32_t *subsets)
+{
+    static const enum sim_work_kind kinds[SIM_REQUEST_OP_COUNT] = {
+        [SIM_REQUEST_READ] = SIM_WORK_READ,
+        [SIM_REQUEST_WRITE] = SIM_WORK_WRITE,
+        [SIM_REQUEST_TRIM] = SIM_WORK_DISCARD,
+        [SIM_REQUEST_FLUSH] = SIM_WORK_FLUSH,
+    };
+    const struct strategy *s = &strategies[strategy];
+    struct sim_generator g = generator_of(s, n);
+    struct sim_source source = sim_generator_source(&g);
+    struct sim_trace_error error;
+    struct sim_request r;
+    uint64_t requests = 0, restarts = 0;
+
+    if (s->run != run_campaign || n >= s->seeds + (s->seeds == 0))
+        return false;
+    w->count = 0;
+    w->config = s->config;
+    w->config.seed += n;
+    w->config.trees += w->config.trees == 0;
+    w->config.clients += w->config.clients == 0;
+    (void)source.rewind(source.arg, &error);
+    for (; source.next(source.arg, &r, &error) == 1; requests++) {
+        struct sim_work_op *op;
+
+        if (restarts < s->restarts &&
+            requests == source.requests * (restarts + 1) / (s->restarts + 1))
+            add_restart(w, restarts++);
+        op = sim_workload_add(w, r.zero ? SIM_WORK_ZERO : kinds[r.op]);
+        op->disk = (uint8_t)r.volume;
+        op->fua = r.fua;
+        op->off_bytes = r.off_bytes / s->config.logical_block_bytes * s->config.logical_block_bytes;
+        op->len_bytes =
+            (r.off_bytes + r.len_bytes - op->off_bytes + s->config.logical_block_bytes - 1) /
+            s->config.logical_block_bytes * s->config.logical_block_bytes;
+    }
+    *crashes = s->crashes;
+    *subsets = s->subsets;
+    return true;
 }
 
 bool sim_hunt_try(uint32_t strategy, uint64_t *states, char *failure, size_t failure_bytes)

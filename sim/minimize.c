@@ -15,8 +15,13 @@ static void begin(struct minimizer *z)
 
 /* ---- operations ---- */
 
+/* The power cut stays where it was, or falls behind what is left before it. */
 static void drop_ops(struct sim_workload *w, size_t from, size_t count)
 {
+    if (w->cut.op > from + count)
+        w->cut.op -= (uint32_t)count;
+    else if (w->cut.op > from)
+        w->cut.op = (uint32_t)from;
     memmove(&w->ops[from], &w->ops[from + count], (w->count - from - count) * sizeof(w->ops[0]));
     w->count -= count;
 }

@@ -9,6 +9,9 @@
 int cbd_sim_score(struct sim_hunt_config *config, bool fast,
                   int (*print)(const struct sim_score *s));
 
+/* Minimises what shows each wanted bug, and prints it; exit code. */
+int cbd_sim_canaries_small(struct sim_hunt_config *config, bool markdown);
+
 /* 0, or an error of the output. */
 int cbd_sim_score_text(const struct sim_score *s);
 int cbd_sim_score_markdown(const struct sim_score *s);

@@ -22,6 +22,7 @@ enum {
     OPT_JOBS,
     OPT_MARKDOWN,
     OPT_SCORE,
+    OPT_MINIMIZE,
 };
 
 static const struct cbd_tool_option options[] = {
@@ -31,6 +32,8 @@ static const struct cbd_tool_option options[] = {
     {OPT_FAST, "fast", NULL,
      "two bugs of each area, and the clean run; with --score one bug for each fault model"},
     {OPT_SCORE, "score", NULL, "which bugs each fault model finds, and which no other does"},
+    {OPT_MINIMIZE, "minimize", NULL,
+     "the smallest workload that shows each bug, with its lines and seconds"},
     {OPT_LIST, "list", NULL, "print the catalogue, hunt nothing"},
     {OPT_JOBS, "jobs", "N", "processes; the result does not depend on it (all cores)"},
     {OPT_JSON, "json", NULL, "the result as JSON"},
@@ -240,7 +243,7 @@ int cbd_sim_canaries(int argc, char **argv)
     char why[256] = "";
     int (*print)(const struct sim_hunt_result *r) = print_text;
     int (*print_score_as)(const struct sim_score *s) = cbd_sim_score_text;
-    bool list = false, score = false, fast = false;
+    bool list = false, score = false, small = false, fast = false;
     int error = 0;
 
     memset(config.wanted, true, sizeof(config.wanted));
@@ -254,6 +257,8 @@ int cbd_sim_canaries(int argc, char **argv)
             print = print_markdown, print_score_as = cbd_sim_score_markdown;
         else if (parser.key == OPT_SCORE)
             score = true;
+        else if (parser.key == OPT_MINIMIZE)
+            small = true;
         else if (parser.key == OPT_LIST)
             list = true;
         else if (parser.key == OPT_FAST)
@@ -281,5 +286,7 @@ int cbd_sim_canaries(int argc, char **argv)
         return cbd_sim_score(&config, fast, print_score_as);
     for (int id = CBD_CANARY_NONE; id < CBD_CANARY_COUNT && fast; id++)
         config.wanted[id] = config.wanted[id] && sim_canary_fast((enum cbd_canary_id)id);
+    if (small)
+        return cbd_sim_canaries_small(&config, print == print_markdown);
     return run(&config, print);
 }
