@@ -65,7 +65,7 @@ int dump_show(struct dump *d)
         code = find_backend(d);
     if (code != 0)
         return code;
-    if (d->super)
+    if (d->super && error != CBD_E_NOTCBD)
         dump_supers(d);
     if (d->backends && d->summary->super_valid)
         dump_backends(d);

@@ -4,6 +4,7 @@
 
 #include "sim_tool.h"
 #include "tool_exit.h"
+#include "tool_message.h"
 #include "tool_options.h"
 
 static const struct {
@@ -58,6 +59,6 @@ int main(int argc, char **argv)
         return parser.exit_code;
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
         if (strcmp(parser.operands[0], commands[i].name) == 0)
-            return commands[i].run(parser.operand_count, parser.operands);
+            return cbd_tool_output_end(commands[i].run(parser.operand_count, parser.operands));
     return cbd_tool_usage_error(&usage, "unknown command '%s'", parser.operands[0]);
 }

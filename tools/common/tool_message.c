@@ -5,6 +5,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "tool_exit.h"
+
 #define LINE_BYTES 6144 /* a path of 4096 bytes and a sentence */
 
 static const char *program_name = "cbd";
@@ -43,6 +45,14 @@ void cbd_tool_error(const char *path, const char *format, ...)
     va_end(args);
     cbd_tool_clean_text(line);
     fprintf(stderr, "%s\n", line); /* one call: lines of several threads do not mix */
+}
+
+int cbd_tool_output_end(int code)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return code;
+    cbd_tool_error(NULL, "standard output: cannot be written");
+    return code | CBD_EXIT_OPERATIONAL;
 }
 
 void cbd_tool_error_limit(const char *path, const char *what, uint64_t got, uint64_t limit)

@@ -20,6 +20,12 @@ const char *cbd_tool_program(void);
 void cbd_tool_error(const char *path, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/*
+ * At the end of a tool: whether all of standard output went where it should. Returns `code`, with
+ * CBD_EXIT_OPERATIONAL and after a message when it did not.
+ */
+int cbd_tool_output_end(int code) __attribute__((warn_unused_result));
+
 /* "program: path: what: got X, limit Y". */
 void cbd_tool_error_limit(const char *path, const char *what, uint64_t got, uint64_t limit);
 

@@ -2,11 +2,14 @@
 /* The command line of every tool, from one table. */
 #include "tool_options.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tool_exit.h"
 #include "tool_message.h"
@@ -106,11 +109,24 @@ int cbd_tool_usage_error(const struct cbd_tool_usage *usage, const char *format,
     return hint(usage);
 }
 
+/*
+ * A descriptor that the caller has closed would be given to the next file that is opened, which is
+ * the device, and the report would go there. Something that fails is put in its place.
+ */
+static void hold_standard_files(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
+            open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+            _exit(CBD_EXIT_OPERATIONAL);
+}
+
 void cbd_tool_options_begin(struct cbd_tool_parser *parser, const struct cbd_tool_usage *usage,
                             int argc, char **argv)
 {
     if (usage->option_count > CBD_TOOL_OPTIONS_MAX)
         abort();
+    hold_standard_files();
     *parser = (struct cbd_tool_parser){.usage = usage, .argc = argc, .argv = argv};
     cbd_tool_set_program(usage->program);
 }
@@ -181,9 +197,9 @@ static enum cbd_tool_next operands(struct cbd_tool_parser *parser)
     if (parser->operand_count >= usage->operands_min &&
         parser->operand_count <= usage->operands_max)
         return CBD_TOOL_OPERANDS;
-    parser->exit_code = cbd_tool_usage_error(usage, "operands: got %d, limit %d..%d",
-                                             parser->operand_count, usage->operands_min,
-                                             usage->operands_max);
+    parser->exit_code =
+        cbd_tool_usage_error(usage, "operands: got %d, limit %d..%d", parser->operand_count,
+                             usage->operands_min, usage->operands_max);
     return CBD_TOOL_EXIT;
 }
 
@@ -215,9 +231,8 @@ enum cbd_tool_next cbd_tool_options_next(struct cbd_tool_parser *parser)
         const char *word = long_word(parser);
 
         if (strcspn(word, "=") != strlen(longs[index].name) + 2) {
-            parser->exit_code =
-                cbd_tool_usage_error(parser->usage, "unknown option '%s' (is '--%s' meant?)", word,
-                                     longs[index].name);
+            parser->exit_code = cbd_tool_usage_error(
+                parser->usage, "unknown option '%s' (is '--%s' meant?)", word, longs[index].name);
             return CBD_TOOL_EXIT;
         }
     }

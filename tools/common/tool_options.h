@@ -50,7 +50,9 @@ struct cbd_tool_parser {
     bool started;
 };
 
-/* One parser at a time in a process (getopt). Permutes argv. Also sets the program's name. */
+/*
+ * To be called before any file is opened: standard files that are closed get something that fails.
+ * One parser at a time in a process (getopt). Permutes argv. Also sets the program's name. */
 void cbd_tool_options_begin(struct cbd_tool_parser *parser, const struct cbd_tool_usage *usage,
                             int argc, char **argv);
 enum cbd_tool_next cbd_tool_options_next(struct cbd_tool_parser *parser);
