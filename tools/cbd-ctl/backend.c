@@ -99,8 +99,12 @@ static int add_to(const struct ctl *ctl, struct cbd_cache *cache, const struct c
     uint32_t id;
     int error;
 
-    /* Half a path would be a wrong one. */
-    if (realpath(ctl->backing, full) != NULL && strlen(full) <= CBD_BACKEND_PATH_BYTES)
+    /* /dev/sdb may be another disk tomorrow; a link of udev's is the same one. Half a path would be
+     * a wrong one. */
+    if (strncmp(ctl->backing, "/dev/disk/by-", 13) == 0 &&
+        strlen(ctl->backing) <= CBD_BACKEND_PATH_BYTES)
+        options.path = ctl->backing;
+    else if (realpath(ctl->backing, full) != NULL && strlen(full) <= CBD_BACKEND_PATH_BYTES)
         options.path = full;
     if (cbd_tool_time(&options.created_s, NULL) != 0)
         return CBD_EXIT_USAGE;

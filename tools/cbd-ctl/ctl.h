@@ -20,7 +20,12 @@ struct ctl {
     uint32_t logical_block; /* 0: the default */
     bool discard_dirty, accept_backing, suspect, give_up, json;
     const char *output; /* of salvage, or NULL */
+    const char *cache;  /* of guard, or NULL: all that are known */
+    const char *caches; /* of guard: the file that lists them, or NULL: CTL_CACHES */
+    bool udev;
 };
+
+#define CTL_CACHES "/etc/cbd/caches"
 
 int ctl_add(const struct ctl *ctl);
 int ctl_remove(const struct ctl *ctl);
@@ -28,6 +33,7 @@ int ctl_list(const struct ctl *ctl);
 int ctl_stat(const struct ctl *ctl);
 int ctl_writeback(const struct ctl *ctl);
 int ctl_salvage(const struct ctl *ctl);
+int ctl_guard(const struct ctl *ctl); /* name: the disk, or NULL */
 
 /* Opens device and cache; errors are printed. 0, or an exit code and nothing is open. */
 int ctl_open(const struct ctl *ctl, bool readonly, struct cbd_tool_device *device,

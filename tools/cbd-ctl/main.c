@@ -18,7 +18,10 @@ enum {
     KEY_GIVE_UP,
     KEY_OUTPUT,
     KEY_SUSPECT,
-    KEY_JSON
+    KEY_JSON,
+    KEY_CACHE,
+    KEY_CACHES,
+    KEY_UDEV
 };
 
 static const struct cbd_tool_option options[] = {
@@ -38,12 +41,19 @@ static const struct cbd_tool_option options[] = {
      "salvage: copy the disk to this new file, and write there instead"},
     {KEY_SUSPECT, "suspect", NULL,
      "salvage: write also what may be older than something that is lost"},
-    {KEY_JSON, "json", NULL, "list, stat, salvage: one JSON document on standard output"},
+    {KEY_JSON, "json", NULL,
+     "list, stat, salvage, guard: one JSON document on\n"
+     "standard output"},
+    {KEY_CACHE, "cache", "PATH", "guard: look at this cache only"},
+    {KEY_CACHES, "caches", "FILE",
+     "guard: where the caches are, one path a line\n"
+     "(default: " CTL_CACHES ", and /dev/pmem*)"},
+    {KEY_UDEV, "udev", NULL, "guard: answer for a udev rule"},
 };
 
 static const struct cbd_tool_usage usage = {
     .program = "cbd-ctl",
-    .synopsis = "[OPTIONS] DEVICE COMMAND [NAME]",
+    .synopsis = "[OPTIONS] DEVICE COMMAND [NAME]\n[OPTIONS] guard [DISK]",
     .summary =
         "Manages a CBD cache that is not being served. Commands:\n"
         "  backend add NAME --backing PATH --cache-size SIZE   give a disk a share\n"
@@ -52,13 +62,16 @@ static const struct cbd_tool_usage usage = {
         "  writeback [NAME]    write dirty data of one or all backends to their disks\n"
         "  salvage NAME        what is certainly good of a damaged backend, to its disk; the\n"
         "                      rest is listed, the cache stays as it is\n"
-        "  stat                what is cached and what is dirty",
+        "  stat                what is cached and what is dirty\n"
+        "  guard [DISK]        disks that must not be used by themselves: a cache before\n"
+        "                      them was not detached cleanly. No DEVICE; see --caches",
     .options = options,
     .option_count = sizeof(options) / sizeof(options[0]),
-    .operands_min = 2,
+    .operands_min = 1,
     .operands_max = 4,
     .footer = "Sizes are bytes, or have the suffix K, M, G or T.\n"
-              "Exit codes: 0 done, 4 done and something is damaged, 8 not done, 16 wrong usage.",
+              "Exit codes: 0 done, 4 done and something is damaged (guard: the disk\n"
+              "is not to be used), 8 not done, 16 wrong usage.",
 };
 
 #define BIT(key) (1u << ((key)-KEY_BACKING))
@@ -137,6 +150,15 @@ static int take_option(const struct cbd_tool_parser *parser, struct ctl *ctl)
     case KEY_JSON:
         ctl->json = true;
         return 0;
+    case KEY_CACHE:
+        ctl->cache = parser->argument;
+        return 0;
+    case KEY_CACHES:
+        ctl->caches = parser->argument;
+        return 0;
+    case KEY_UDEV:
+        ctl->udev = true;
+        return 0;
     default:
         return take_number(parser, ctl);
     }
@@ -181,6 +203,23 @@ static int find_command(const struct cbd_tool_parser *parser, unsigned given, st
                                 left > 1 ? word[1] : "");
 }
 
+/* guard [DISK]: the only command without a cache before it. */
+static int guard(const struct cbd_tool_parser *parser, unsigned given, struct ctl *ctl)
+{
+    unsigned allowed = BIT(KEY_JSON) | BIT(KEY_CACHE) | BIT(KEY_CACHES) | BIT(KEY_UDEV);
+
+    if (parser->operand_count > 2)
+        return cbd_tool_usage_error(&usage, "guard: got %d disks, limit 0..1",
+                                    parser->operand_count - 1);
+    if ((given & ~allowed) != 0)
+        return cbd_tool_usage_error(&usage, "guard: does not take --%s",
+                                    option_name(given & ~allowed));
+    if (ctl->udev && (ctl->json || parser->operand_count != 2))
+        return cbd_tool_usage_error(&usage, "guard: --udev needs a DISK and excludes --json");
+    ctl->name = parser->operand_count == 2 ? parser->operands[1] : NULL;
+    return ctl_guard(ctl);
+}
+
 int main(int argc, char **argv)
 {
     const struct command *command = NULL;
@@ -199,6 +238,10 @@ int main(int argc, char **argv)
     }
     if (next == CBD_TOOL_EXIT)
         return parser.exit_code;
+    if (strcmp(parser.operands[0], "guard") == 0)
+        return guard(&parser, given, &ctl);
+    if (parser.operand_count < 2)
+        return cbd_tool_usage_error(&usage, "operands: got 1, limit 2..4");
     ctl.path = parser.operands[0];
     code = find_command(&parser, given, &ctl, &command);
     if (code == 0 && ctl.name != NULL &&
