@@ -70,7 +70,7 @@ static int put_backend(struct cbd_image *im, uint64_t table, uint32_t id)
         return put_damaged(im, off, &m, sizeof(m));
     }
     if (im->options->anonymize) {
-        cbd_image_hide_backend(im, id, &b);
+        cbd_image_hide_backend(im, &b);
         cbd_backend_encode(&b, new_seed(im, CBD_SEED_BACKEND, id), &m);
     }
     return put(im, off, &m, sizeof(m));

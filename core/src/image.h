@@ -15,7 +15,7 @@ struct cbd_image {
 
 /* image_anon.c: what stands in the image instead. Pure functions of the key and the old value. */
 void cbd_image_hide_super(const struct cbd_image *im, struct cbd_super *super);
-void cbd_image_hide_backend(const struct cbd_image *im, uint32_t id, struct cbd_backend_config *b);
+void cbd_image_hide_backend(const struct cbd_image *im, struct cbd_backend_config *b);
 uint32_t cbd_image_hide_crc(const struct cbd_image *im, uint32_t crc);
 
 #endif

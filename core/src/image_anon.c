@@ -7,7 +7,7 @@
 
 #include "image.h"
 
-enum domain { UUID = 1, SALT, CHECKSUM };
+enum domain { UUID = 1, SALT, CHECKSUM, TEXT };
 
 /* A keyed hash of 64 bits (the finalizer of splitmix64, once for each word). */
 static uint64_t mix(const struct cbd_image *im, enum domain domain, uint64_t a, uint64_t b)
@@ -36,37 +36,38 @@ static void hide_uuid(const struct cbd_image *im, uint8_t uuid[16])
     uuid[8] = (uint8_t)((uuid[8] & 0x3f) | 0x80);
 }
 
-/* `stem` and the number, of two digits. */
-static void number_text(char *text, size_t len_bytes, const char *stem, uint32_t number)
+/* `stem` and eight digits that stand for the old text, which is replaced. */
+static void hide_text(const struct cbd_image *im, char *text, size_t len_bytes, const char *stem)
 {
     size_t n = strlen(stem);
+    uint64_t h = 0;
 
+    for (size_t i = 0; i < len_bytes && text[i] != '\0'; i++)
+        h = mix(im, TEXT, h, (uint8_t)text[i]);
     memset(text, 0, len_bytes);
     memcpy(text, stem, n);
-    text[n] = (char)('0' + number / 10 % 10);
-    text[n + 1] = (char)('0' + number % 10);
+    for (unsigned i = 0; i < 8; i++)
+        text[n + i] = "0123456789abcdef"[h >> 4 * i & 15];
 }
 
 void cbd_image_hide_super(const struct cbd_image *im, struct cbd_super *super)
 {
     hide_uuid(im, super->uuid);
     super->salt = mix(im, SALT, super->salt, 0);
-    if (super->label[0] != '\0') {
-        memset(super->label, 0, sizeof(super->label));
-        memcpy(super->label, "label", 5);
-    }
+    if (super->label[0] != '\0')
+        hide_text(im, super->label, sizeof(super->label), "label");
 }
 
-void cbd_image_hide_backend(const struct cbd_image *im, uint32_t id, struct cbd_backend_config *b)
+void cbd_image_hide_backend(const struct cbd_image *im, struct cbd_backend_config *b)
 {
     if (b->used != CBD_M_BACKEND_USED) { /* what an older backend left there */
         *b = (struct cbd_backend_config){.used = b->used, .seq = b->seq};
         return;
     }
     hide_uuid(im, b->uuid);
-    number_text(b->name, sizeof(b->name), "backend", id);
+    hide_text(im, b->name, sizeof(b->name), "backend");
     if (b->path[0] != '\0')
-        number_text(b->path, sizeof(b->path), "/backing", id);
+        hide_text(im, b->path, sizeof(b->path), "/backing");
 }
 
 /* Four rounds over the halves: a permutation, so that different checksums stay different. */
