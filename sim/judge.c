@@ -230,6 +230,68 @@ static bool judge_half_written(struct sim_judge *j, const struct sim_state_plan 
     return ok;
 }
 
+#define AGREE_SECTORS 512u
+
+/* A run of sectors reads through the cache as the disk holds it. */
+static bool agrees(struct sim_judge *j, uint32_t n, uint64_t first, uint32_t sectors,
+                   struct sim_verdict *v)
+{
+    uint64_t versions[AGREE_SECTORS];
+    int error = sim_process_read(&j->process, n, first, sectors, versions);
+
+    if (error != 0)
+        return judge_bad(v, SIM_FAILURE_READ, error, "read after write-back and detach");
+    for (uint32_t i = 0; i < sectors; i++) {
+        if (versions[i] == sim_disk_peek(j->world->disk[n], first + i))
+            continue;
+        v->backend = n;
+        v->violation = (struct sim_oracle_violation){
+            .promise = SIM_ORACLE_P5,
+            .reason = SIM_ORACLE_STALE,
+            .sector = first + i,
+            .got = sim_disk_peek(j->world->disk[n], first + i),
+            .by = versions[i],
+        };
+        return judge_bad(v, SIM_FAILURE_FINAL, 0, "disk is not what the cache serves");
+    }
+    return true;
+}
+
+/*
+ * durability=flush: the history cannot say which of the writes that were not flushed survived the
+ * crash. But the disk has to hold a state that it allows, and the one that the cache serves.
+ */
+static bool judge_written_flush(struct sim_judge *j, struct sim_verdict *v)
+{
+    struct sim_world *w = j->world;
+
+    if (!start(j, v))
+        return false;
+    for (uint32_t n = 0; n < w->config.backends; n++) {
+        uint64_t first = 0;
+        uint32_t run = 0;
+
+        for (uint64_t sector = 0; sim_disk_next_touched(w->disk[n], sector, &sector); sector++) {
+            if (sim_oracle_check_served(w->oracle[n], sector, 1, sim_disk_peek(w->disk[n], sector),
+                                        &v->violation) != SIM_ORACLE_OK) {
+                v->backend = n;
+                return judge_bad(v, SIM_FAILURE_FINAL, 0, "disk after write-back and detach");
+            }
+            if (run != 0 && run < AGREE_SECTORS && sector == first + run) {
+                run++;
+                continue;
+            }
+            if (run != 0 && !agrees(j, n, first, run, v))
+                return false;
+            first = sector;
+            run = 1;
+        }
+        if (run != 0 && !agrees(j, n, first, run, v))
+            return false;
+    }
+    return true;
+}
+
 /* The cache goes on and writes back; then the disks are compared (P5). */
 static bool judge_written(struct sim_judge *j, const struct sim_state_plan *plan,
                           struct sim_verdict *v)
@@ -242,6 +304,8 @@ static bool judge_written(struct sim_judge *j, const struct sim_state_plan *plan
     sim_fault_end(w);
     if (!detach_all(j, &again, v))
         return false;
+    if (w->config.durability == CBD_DURABLE_ON_FLUSH)
+        return judge_written_flush(j, v);
     for (uint32_t n = 0; n < w->config.backends; n++) {
         for (uint64_t sector = 0; sim_disk_next_touched(w->disk[n], sector, &sector); sector++) {
             uint64_t version = sim_disk_peek(w->disk[n], sector);

@@ -54,7 +54,8 @@ static int header_lines(const void *line)
     addr = cbd_get64(h.addr_bytes);
     len = cbd_get32(h.len_bytes);
     if (len == 0 || len % 512 != 0 || len > CBD_SEGMENT_BYTES_MAX || addr % 512 != 0 ||
-        addr > UINT64_C(1) << 48 || (h.reserved[0] | h.reserved[1] | h.reserved[2]) != 0)
+        addr > UINT64_C(1) << 48 ||
+        (h.behind[0] | h.behind[1] << 8 | h.behind[2] << 16) > (int64_t)cbd_get32(h.slot))
         return -1;
     blocks = (addr + len - 1) / CBD_BLOCK_BYTES - addr / CBD_BLOCK_BYTES + 1;
     return blocks <= CBD_HEADER_CRCS

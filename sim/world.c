@@ -96,6 +96,7 @@ int sim_process_attach(struct sim_process *p, uint32_t backend, bool fills)
         .space_timeout_ns = w->config.space_timeout_ns,
         .no_fill = !fills,
         .replacement = w->config.replacement,
+        .durability = w->config.durability,
         /* A process that judges is started for each crash state: two places show a false alarm. */
         .identity_places = fills ? 0 : 2,
     };
@@ -195,7 +196,7 @@ int sim_world_create(struct sim_world *w, const struct sim_config *config)
         struct sim_oracle_config oracle = {
             .size_sectors = config->disk_bytes[n] / SECTOR,
             .atomic_sectors = w->atomic_sectors,
-            .durable_on_ack = true,
+            .durable_on_ack = config->durability == CBD_DURABLE_ON_ACK,
         };
 
         w->oracle[n] = sim_oracle_create(&oracle);

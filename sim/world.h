@@ -62,6 +62,7 @@ struct sim_config {
     enum cbd_replacement replacement;
     enum cbd_canary_id canary; /* in a build that has them; for sim_try_run() */
     bool quiet;                /* serial: between requests nothing happens by itself */
+    enum cbd_durability durability;
 };
 
 /*

@@ -290,6 +290,8 @@ static int make_ready(struct cbd_backend *b)
     }
     error = cbd_tune_init(b);
     if (error == 0)
+        error = cbd_sync_init(b);
+    if (error == 0)
         error = cbd_keep_init(b);
     if (error == 0)
         error = cbd_index_create(b);
@@ -400,6 +402,8 @@ int cbd_backend_detach(struct cbd_backend *backend)
         error = cbd_twin_write_state(b->cache, b->id, &b->state, CBD_TWIN_BACKEND_STATE);
     }
     error = cbd_backend_write_all(b);
+    if (error == 0)
+        error = cbd_sync(b); /* fills: behind a clean detach nothing is unfinished */
     if (error == 0 || CBD_CANARY(DETACH_ERROR_IGNORED)) {
         b->state.flags &= ~CBD_M_STATE_ATTACHED;
         error = cbd_twin_write_state(b->cache, b->id, &b->state, CBD_TWIN_BACKEND_STATE); /* B3 */

@@ -50,7 +50,7 @@ static int report_damaged(struct cbd_check *k, uint32_t segment, uint32_t slot,
     return cbd_check_report(k, &f);
 }
 
-/* Names every slot below scan->records that holds no valid record. */
+/* Names every slot that held a record for certain, or cannot be read, and holds no valid one. */
 int cbd_check_damage(struct cbd_check *k, uint32_t segment, const struct cbd_scan *scan)
 {
     uint32_t payload_end = 0;
@@ -60,10 +60,13 @@ int cbd_check_damage(struct cbd_check *k, uint32_t segment, const struct cbd_sca
         struct cbd_record r;
         struct cbd_header h;
         uint32_t payload_off;
+        int bad = cbd_load_record(&k->cache, segment, slot, &r);
 
-        if (cbd_load_record(&k->cache, segment, slot, &r) == 0) {
+        if (bad == 0) {
             if (r.payload_off != 0)
                 payload_end = end_of(r.payload_off, r.len_bytes);
+        } else if (slot >= scan->durable && bad != CBD_E_MEDIA) {
+            continue; /* unfinished */
         } else if (find_header(k, segment, payload_end, &h, &payload_off) && h.slot == slot) {
             stop = report_damaged(k, segment, slot, &h);
             payload_end = end_of(payload_off, h.len_bytes);

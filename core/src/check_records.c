@@ -157,36 +157,27 @@ static int check_record(void *arg, uint32_t slot, const struct cbd_record *r)
     return stop;
 }
 
-/* The last slot that holds a record at all: slots behind it may be known to be lost. */
-static uint32_t last_record(const struct segment_walk *w, uint32_t slots, struct cbd_record *r)
-{
-    while (slots-- > 0)
-        if (cbd_load_record(&w->k->cache, w->id, slots, r) == 0)
-            return slots;
-    return CBD_CHECK_NONE;
-}
-
-/* The last record of an open segment. After a clean detach no write can be unfinished. */
-static int check_suspect(struct segment_walk *w, const struct cbd_scan *scan)
+/* Records of an open segment that no later one proves, and whose payload is not what they say. */
+static int check_suspects(struct segment_walk *w, const struct cbd_scan *scan)
 {
     struct cbd_check_backend *out = &w->k->out->backends[w->backend];
+    /* After a clean detach no write can be unfinished. */
     bool detached = w->k->state_valid[w->backend] && !out->unclean;
-    struct cbd_check_finding f =
-        cbd_check_finding(detached ? CBD_PROBLEM_SUSPECT_DETACHED : CBD_PROBLEM_SUSPECT);
-    struct cbd_record r;
-    uint32_t slot = last_record(w, scan->records, &r);
+    int stop = 0;
 
-    out->suspects++;
-    f.segment = w->id;
-    f.backend = w->backend;
-    if (slot != CBD_CHECK_NONE) {
-        f.slot = slot;
-        f.off_bytes = cbd_check_slot_off(w->k, w->id, slot);
-        f.range_known = true;
-        f.addr_bytes = r.addr_bytes;
-        f.len_bytes = r.len_bytes;
+    for (uint32_t slot = scan->durable; slot < scan->records && stop == 0; slot++) {
+        struct cbd_check_finding f;
+        struct cbd_record r;
+
+        if (cbd_load_record(&w->k->cache, w->id, slot, &r) != 0 ||
+            !cbd_scan_unfinished(&w->k->cache, w->id, scan, slot))
+            continue;
+        out->suspects++;
+        f = at_record(w, slot, &r, detached ? CBD_PROBLEM_SUSPECT_DETACHED : CBD_PROBLEM_SUSPECT);
+        f.dirty = false; /* nobody was told that it is there */
+        stop = cbd_check_report(w->k, &f);
     }
-    return cbd_check_report(w->k, &f);
+    return stop;
 }
 
 /* What the entry of a closed segment says about its records. */
@@ -275,7 +266,7 @@ static int check_segment(struct cbd_check *k, uint32_t id)
     if (stop == 0)
         stop = check_limit(&w, &scan);
     if (stop == 0 && scan.suspect)
-        stop = check_suspect(&w, &scan);
+        stop = check_suspects(&w, &scan);
     if (stop == 0 && open && !scan.suspect && k->out->backends[w.backend].unclean)
         stop = cbd_check_unfinished(k, id, &scan);
     if (stop == 0 && scan.damaged != 0 && !CBD_CANARY(CHECK_PASSES_DAMAGE))

@@ -49,6 +49,8 @@ struct cbd_segment {
 struct cbd_stream {
     _Alignas(64) struct cbd_lock lock;
     uint32_t segment;            /* open segment or CBD_NO_SEGMENT */
+    uint32_t durable;            /* sync.c: its slots below are durable, */
+    uint32_t durable_end;        /* and the payload below */
     uint32_t wb_head;            /* oldest segment with slots that were not written back */
     uint32_t wb_tail;            /* the last one; the open segment when there is one */
     atomic_ullong dirty_epoch;   /* epoch of the last dirty record */
@@ -205,6 +207,12 @@ struct cbd_backend {
     struct cbd_warm warm;
     struct cbd_scrub scrub;
 
+    /* sync.c */
+    bool unfenced; /* durability=flush; immutable */
+    struct cbd_lock sync_lock;
+    atomic_ullong passes_begun;
+    uint64_t passes_ended; /* under sync_lock: the last that succeeded */
+
     /* keep.c; NULL when nothing gets a second chance */
     atomic_uchar *reads;  /* the cache's: one for each 4 KiB */
     uint8_t *keep_buf;    /* what is being copied forward */
@@ -270,6 +278,7 @@ struct cbd_room {
     uint32_t segment;
     uint32_t slot;
     uint32_t payload_off; /* 0 without payload */
+    uint32_t durable;     /* slots below are durable */
 };
 
 void cbd_stream_list(struct cbd_backend *b, struct cbd_stream *s, uint32_t id);
@@ -336,6 +345,13 @@ void cbd_warm_destroy(struct cbd_backend *b);
 
 /* backend.c */
 int cbd_backend_write_all(struct cbd_backend *b) CBD_MUST_CHECK;
+
+/* sync.c: durability=flush */
+#define CBD_UNFENCED_MAX 512u /* records of a stream that are not durable */
+
+int cbd_sync_init(struct cbd_backend *b) CBD_MUST_CHECK;
+int cbd_sync_stream(struct cbd_backend *b, struct cbd_stream *s) CBD_MUST_CHECK;
+int cbd_sync(struct cbd_backend *b) CBD_MUST_CHECK;
 
 /* keep.c: a second chance for what was read */
 int cbd_keep_init(struct cbd_backend *b) CBD_MUST_CHECK;
@@ -494,14 +510,21 @@ struct cbd_scan {
     uint32_t durable; /* slots below were durable */
     uint32_t damaged; /* slots below `durable` without a valid record */
     uint32_t first_damaged;
-    bool suspect;    /* the last record's payload is not what it says: unfinished write */
-    bool recordless; /* behind it is a payload whose record is not there: unfinished write */
+    /* Slots from `durable` on without a record, or without its payload: unfinished writes. */
+    uint32_t unfinished;
+    bool suspect;     /* one of them has a record */
+    bool recordless;  /* behind the last slot is a payload whose record is not there: unfinished */
+    bool unread_tail; /* slots behind the last valid record cannot be read */
     uint32_t payload_end;
 };
 
 int cbd_scan_segment(struct cbd_cache *c, uint32_t id, struct cbd_scan *scan,
                      int (*visit)(void *arg, uint32_t slot, const struct cbd_record *record),
                      void *arg) CBD_MUST_CHECK;
+
+/* Whether a slot from scan->durable on holds no record or no payload, and can be read. */
+bool cbd_scan_unfinished(struct cbd_cache *c, uint32_t id, const struct cbd_scan *scan,
+                         uint32_t slot);
 
 /* lost.c: what damaged records cost */
 int cbd_lost_note(struct cbd_backend *b, uint32_t id, const struct cbd_scan *scan) CBD_MUST_CHECK;

@@ -109,7 +109,8 @@ int cbd_flush(struct cbd_backend *b, unsigned lane)
         return failed;
     b->lanes[lane].stats.flushes++;
     cbd_count_request(&b->lanes[lane]);
-    if (cbd_epoch_dirty(b, epoch) && !CBD_CANARY(FLUSH_IGNORED))
+    failed = cbd_sync(b);
+    if (failed == 0 && cbd_epoch_dirty(b, epoch) && !CBD_CANARY(FLUSH_IGNORED))
         (void)cbd_epoch_close(b, epoch);
-    return 0;
+    return failed;
 }

@@ -22,6 +22,9 @@
  * I4  the record is durable before anybody can read what it names (P1, P3);
  * I5  the index shows the write before it returns.
  *
+ * With durability=flush there is no fence, and I4 holds for what sync.c has made durable only; I1 is
+ * kept by recovery, which verifies every payload that was not.
+ *
  * A fill (clean data from the disk) brings the order that was sampled, under the tree's lock, at
  * its miss: every write since then has a higher one and wins, in the index and in recovery alike.
  * A fill that the horizon has overtaken meanwhile is dropped: what was written after the miss may
@@ -54,6 +57,12 @@ static void block_checksums(const struct cbd_cache *c, const struct cbd_insert *
     }
 }
 
+/* Y1 */
+static unsigned store_flags(const struct cbd_backend *b)
+{
+    return b->unfenced ? 0 : CBD_PMEM_NT;
+}
+
 /* Steps 2 and 3. *header_crc ties the record to the header. */
 static int store_payload(struct cbd_backend *b, const struct cbd_insert *in,
                          const struct cbd_room *room, uint32_t *header_crc)
@@ -66,6 +75,7 @@ static int store_payload(struct cbd_backend *b, const struct cbd_insert *in,
     uint32_t crc[BLOCKS_MAX];
     struct cbd_header header = {
         .slot = room->slot,
+        .behind = room->slot - room->durable,
         .addr_bytes = in->addr,
         .len_bytes = (uint32_t)in->len,
         .type = in->type,
@@ -76,9 +86,9 @@ static int store_payload(struct cbd_backend *b, const struct cbd_insert *in,
         block_checksums(c, in, crc);
     *header_crc = cbd_header_encode(&header, cbd_checksums(c) ? crc : NULL, seg->header_seed,
                                     room->payload_off, bytes);
-    c->pm->ops->copy(c->pm, base - header_bytes, bytes, header_bytes, CBD_PMEM_NT,
+    c->pm->ops->copy(c->pm, base - header_bytes, bytes, header_bytes, store_flags(b),
                      CBD_STEP_INSERT_HEADER);
-    c->pm->ops->copy(c->pm, base, in->src, in->len, CBD_PMEM_NT, CBD_STEP_INSERT_DATA);
+    c->pm->ops->copy(c->pm, base, in->src, in->len, store_flags(b), CBD_STEP_INSERT_DATA);
     if (cbd_checksums(c) || CBD_CANARY(PAYLOAD_NOT_FENCED))
         return 0;
     return c->pm->ops->fence(c->pm, CBD_STEP_INSERT_DATA_FENCE); /* I1 */
@@ -192,8 +202,8 @@ static int publish(struct cbd_backend *b, struct cbd_insert *in, const struct cb
     c->pm->ops->copy(c->pm,
                      cbd_segment_off(&c->super.geo, room->segment) +
                          cbd_slot_off(&c->super.geo, room->slot),
-                     &m, sizeof(m), CBD_PMEM_NT, CBD_STEP_INSERT_RECORD);
-    error = CBD_CANARY(RECORD_NOT_FENCED) || CBD_CANARY(FENCED_UNLOCKED)
+                     &m, sizeof(m), store_flags(b), CBD_STEP_INSERT_RECORD);
+    error = b->unfenced || CBD_CANARY(RECORD_NOT_FENCED) || CBD_CANARY(FENCED_UNLOCKED)
                 ? 0
                 : c->pm->ops->fence(c->pm, CBD_STEP_INSERT_RECORD_FENCE); /* I4 */
     if (error != 0 && !CBD_CANARY(FENCE_FAILURE_IGNORED))
@@ -210,7 +220,7 @@ static int insert_into(struct cbd_backend *b, struct cbd_stream *s, struct cbd_i
     struct cbd_record record = {
         .type = in->type,
         .flags = in->flags,
-        .durable = room->slot,
+        .durable = room->durable,
         .addr_bytes = in->addr,
         .len_bytes = in->len,
         .payload_off = room->payload_off,
@@ -274,7 +284,10 @@ int cbd_insert(struct cbd_backend *b, unsigned lane, struct cbd_insert *in)
         error = CBD_E_AGAIN;
     if (error == 0)
         error = cbd_stream_room(b, s, in->addr, &payload, &room);
+    if (error == 0 && b->unfenced && room.slot - s->durable >= CBD_UNFENCED_MAX)
+        error = cbd_sync_stream(b, s); /* Y2 */
     if (error == 0) {
+        room.durable = b->unfenced ? s->durable : room.slot;
         if (in->type != CBD_M_RECORD_ZERO)
             in->len = payload;
         b->lanes[lane].stats.records++;

@@ -167,9 +167,11 @@ int cbd_lost_note(struct cbd_backend *b, uint32_t id, const struct cbd_scan *sca
 
     for (uint32_t slot = 0; slot < scan->records && error == 0; slot++) {
         struct cbd_record r;
+        int bad = cbd_load_record(b->cache, id, slot, &r);
 
-        if (cbd_load_record(b->cache, id, slot, &r) != 0) {
-            error = note_lost(&w, slot, closed);
+        if (bad != 0) {
+            if (slot < scan->durable || bad == CBD_E_MEDIA)
+                error = note_lost(&w, slot, closed);
             continue;
         }
         if (r.payload_off != 0)

@@ -310,7 +310,7 @@ uint32_t cbd_header_encode(const struct cbd_header *h, const uint32_t *block_crc
     }
     put_word(m, 0, (uint64_t)h->slot << 32);
     put_word(m, 1, h->addr_bytes);
-    put_word(m, 2, h->len_bytes | (uint64_t)h->type << 32);
+    put_word(m, 2, h->len_bytes | (uint64_t)h->type << 32 | (uint64_t)h->behind << 40);
     put_word(m, 3, h->epoch_floor);
     for (unsigned i = 0; i < CBD_HEADER_CRCS / 2; i++)
         put_word(m, 4 + i, crcs[i]);
@@ -330,13 +330,14 @@ bool cbd_header_decode(const struct cbd_m_header *m, uint32_t seed, uint32_t pay
     h->addr_bytes = cbd_get64(m->addr_bytes);
     h->len_bytes = cbd_get32(m->len_bytes);
     h->type = m->type;
+    h->behind = m->behind[0] | (uint32_t)m->behind[1] << 8 | (uint32_t)m->behind[2] << 16;
     h->epoch_floor = cbd_get64(m->epoch_floor);
     h->crc = cbd_get32(m->crc);
     if (h->len_bytes == 0 || h->len_bytes > CBD_SEGMENT_BYTES_MAX ||
         h->len_bytes % CBD_SECTOR_BYTES != 0 || h->addr_bytes % CBD_SECTOR_BYTES != 0 ||
         h->addr_bytes > (UINT64_C(1) << 48))
         return false;
-    if (!all_zero(m->reserved, sizeof(m->reserved)))
+    if (h->behind > h->slot)
         return false;
     /* The lines before the header are read only after this: they must lie inside the segment. */
     if (cbd_header_bytes(h->addr_bytes, h->len_bytes) > payload_off)

@@ -65,6 +65,7 @@ struct cbd_header {
     uint64_t addr_bytes;
     uint32_t len_bytes;
     uint8_t type;
+    uint32_t behind; /* slots from slot - behind on were not known to be durable */
     uint64_t epoch_floor;
     uint32_t crc;
 };

@@ -6,8 +6,8 @@
  *   2  scan the records of every segment that is not free; after a clean detach of every open
  *      one, the others later                                            scan.c, warm.c
  *   3  a record at or above the horizon goes into the index, by order   V2
- *   4  the last record of an open segment, if it is unfinished, is voided; if it is whole, it is
- *      made durable                                                     V3, V4
+ *   4  in an open segment, what is not proven to be durable is made durable if it is whole, and
+ *      voided if not: durable on ack the last record                    V3, V4
  *   5  epoch and era begin above everything seen
  *   6  the disk is compared with what the cache knows                   identity.c
  *   7  the state says "attached", in both copies                        V5
@@ -18,9 +18,11 @@
  * V2  order decides, so the result does not depend on the order of the scan, nor on how many parts
  *     of it run at a time; nothing is stored before all parts have ended;
  * V3  a void record is durable before the stream goes on: the next record will say that every slot
- *     below it is durable, and that is then true;
- * V4  after a crash of the process alone, what is readable may not be durable. The only record of
- *     a stream that can be in that state is its last one: flushed here, before anybody reads it;
+ *     below it is durable, and that is then true. The void itself says no more than what was proven
+ *     before: nothing of this recovery is durable when it is stored;
+ * V4  after a crash of the process alone, what is readable may not be durable. Only records that no
+ *     later one proves can be in that state (durable on ack: the last of a stream): flushed here,
+ *     before anybody reads them;
  * V5  the crash that follows is seen as one.
  *
  * Every store of recovery says again what the media says already, or fills a slot that no
@@ -63,8 +65,7 @@ struct recovery {
     uint64_t order_max;
     uint64_t first, last;                /* of the segment being scanned; first 0: nothing dirty */
     uint64_t live;                       /* its records at or above the horizon */
-    uint32_t last_slot[CBD_STREAMS_MAX]; /* one above the last slot of its open segment */
-    bool suspect[CBD_STREAMS_MAX];       /* the record there is unfinished */
+    bool resumed[CBD_STREAMS_MAX]; /* its open segment was scanned */
     uint64_t dirty_space;
     struct cbd_stats stats;
     bool warm; /* after a clean detach: closed segments are read later */
@@ -135,10 +136,10 @@ static int visit_record(void *arg, uint32_t slot, const struct cbd_record *r)
 }
 
 /* V3 */
-static void void_record(struct cbd_cache *c, uint32_t id, uint32_t slot)
+static void void_record(struct cbd_cache *c, uint32_t id, uint32_t slot, uint32_t durable)
 {
     const struct cbd_segment *seg = &c->segments[id];
-    struct cbd_record record = {.type = CBD_M_RECORD_VOID, .durable = slot};
+    struct cbd_record record = {.type = CBD_M_RECORD_VOID, .durable = durable};
     struct cbd_m_record m;
 
     cbd_record_encode(&record, seg->record_seed, seg->entry.generation, slot, &m);
@@ -180,6 +181,7 @@ static int resume_segment(struct recovery *rec, const struct cbd_scan *scan)
     }
     s = &b->streams[seg->entry.stream];
     s->segment = rec->id;
+    rec->resumed[seg->entry.stream] = true;
     if (scan->recordless && !scan->suspect) {
         rec->stats.recovered_suspects++;
         cbd_report(
@@ -187,16 +189,13 @@ static int resume_segment(struct recovery *rec, const struct cbd_scan *scan)
             cbd_segment_off(&c->super.geo, rec->id) + cbd_slot_off(&c->super.geo, scan->records),
             scan->records, scan->durable);
     }
-    if (scan->records == 0)
-        return 0;
-    rec->last_slot[seg->entry.stream] = scan->records;
-    rec->suspect[seg->entry.stream] = scan->suspect;
-    if (scan->suspect) {
+    for (uint32_t slot = scan->durable; scan->unfinished != 0 && slot < scan->records; slot++) {
+        if (!cbd_scan_unfinished(c, rec->id, scan, slot))
+            continue;
         rec->stats.recovered_suspects++;
         cbd_report(c->env, CBD_INFO, 0, "record", "unfinished write discarded", rec->id,
-                   cbd_segment_off(&c->super.geo, rec->id) +
-                       cbd_slot_off(&c->super.geo, scan->records - 1),
-                   scan->records - 1, scan->durable);
+                   cbd_segment_off(&c->super.geo, rec->id) + cbd_slot_off(&c->super.geo, slot),
+                   slot, scan->durable);
     }
     return 0;
 }
@@ -210,9 +209,29 @@ static void note_segment(struct recovery *rec, const struct cbd_segment *seg)
         rec->order_max = seg->order_max;
 }
 
+/* V3 and V4 for the slots that nothing has proven. */
+static void end_stream(struct recovery *rec, struct cbd_stream *s)
+{
+    struct cbd_cache *c = rec->b->cache;
+    uint32_t id = s->segment;
+    const struct cbd_scan *scan = &rec->scanned[id].scan;
+
+    for (uint32_t slot = scan->durable; slot < scan->records; slot++) {
+        if (scan->unfinished != 0 && cbd_scan_unfinished(c, id, scan, slot)) {
+            if (!CBD_CANARY(UNFINISHED_NOT_VOIDED))
+                void_record(c, id, slot, scan->durable);
+        } else if (!CBD_CANARY(LAST_RECORD_NOT_FLUSHED)) {
+            flush_record(c, id, slot);
+        }
+    }
+    s->durable = scan->records; /* with the first fence of V5 */
+    s->durable_end = scan->payload_end;
+}
+
 /*
- * V3 and V4, once it is known that the backend may be written. A segment with damage is closed: what
- * is said of its lost records now holds for every later recovery, whatever is appended.
+ * Once it is known that the backend may be written. A segment with damage is closed: what is said of
+ * its lost records now holds for every later recovery, whatever is appended. What was voided or
+ * flushed in it is durable before (Y3).
  */
 static int end_streams(struct recovery *rec)
 {
@@ -222,15 +241,14 @@ static int end_streams(struct recovery *rec)
     for (uint32_t n = 0; n < b->stream_count && error == 0; n++) {
         struct cbd_stream *s = &b->streams[n];
 
-        if (rec->last_slot[n] == 0)
+        if (!rec->resumed[n])
             continue;
-        if (rec->suspect[n] && !CBD_CANARY(UNFINISHED_NOT_VOIDED))
-            void_record(b->cache, s->segment, rec->last_slot[n] - 1);
-        else if (!rec->suspect[n] && !CBD_CANARY(LAST_RECORD_NOT_FLUSHED))
-            flush_record(b->cache, s->segment, rec->last_slot[n] - 1);
+        end_stream(rec, s);
         if (!cbd_lost_in(b, s->segment))
             continue;
-        error = cbd_stream_close(b, s);
+        error = b->cache->pm->ops->fence(b->cache->pm, CBD_STEP_RECOVER_CLOSE_FENCE);
+        if (error == 0)
+            error = cbd_stream_close(b, s);
         s->segment = CBD_NO_SEGMENT;
     }
     return error;

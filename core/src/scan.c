@@ -3,13 +3,14 @@
  * Reading the records of one segment as recovery and check see them.
  *
  * A CLOSED segment says how many records it has: one that is missing is damaged. In an OPEN one
- * the records end where GAP_SLOTS slots in a row hold none. A valid record says that all slots
- * below it were durable: one that is missing there is damaged, not unfinished. The last record may
- * be unfinished although it is whole: without a fence before it, its payload may be missing.
+ * the records end where GAP_SLOTS slots in a row hold none. Each record says below which slot all
+ * were durable when it was stored, and the highest of these counts: one that is missing below is
+ * damaged. From there on a record that is missing, or whose payload is, is an unfinished write; it
+ * does not end anything. Where each write is fenced (durable on ack) that can be the last one only.
  *
- * The headers say more than the records when the newest records are gone: the header for slot n
- * was stored only after slot n-1 was durable. So a header behind the last payload that names a
- * slot beyond the first free one proves that the slots before it are lost, not unfinished.
+ * The headers say more than the records when the newest records are gone: each says the same as
+ * the record that it waits for. So a header behind the last payload can prove that slots without a
+ * record are lost, not unfinished.
  *
  *   payload  | h0 | data | h1 | data | h2 | data | h3 | ...      h3 is there: slot 2 was durable
  *   records                                  ...  |    |    | 1 | 0 |
@@ -18,8 +19,11 @@
 
 #include "engine.h"
 
-/* More than the records of one page, so that a lost page does not look like the end. */
-#define GAP_SLOTS (2 * CBD_PAGE_BYTES / sizeof(struct cbd_m_record))
+/*
+ * More than the records of one page, so that a lost page does not look like the end, and more than
+ * may be missing because they were never durable (Y2).
+ */
+#define GAP_SLOTS (2 * CBD_PAGE_BYTES / sizeof(struct cbd_m_record) + CBD_UNFENCED_MAX)
 
 enum whole { WHOLE, TORN, UNREADABLE };
 
@@ -45,21 +49,10 @@ static enum whole payload_whole(struct cbd_cache *c, uint32_t id, uint32_t slot,
     return error == CBD_E_MEDIA ? UNREADABLE : TORN;
 }
 
-static void note(struct cbd_scan *scan, const struct cbd_record *r)
+/* The first byte behind a record's payload where another header may stand. */
+static uint32_t end_of(const struct cbd_record *r)
 {
-    uint32_t end =
-        (uint32_t)(r->payload_off + r->len_bytes + CBD_LINE_BYTES - 1) & ~(CBD_LINE_BYTES - 1);
-
-    if (r->payload_off != 0 && end > scan->payload_end)
-        scan->payload_end = end;
-    if (r->durable > scan->durable)
-        scan->durable = r->durable;
-}
-
-static void damaged(struct cbd_scan *scan, uint32_t slot)
-{
-    if (scan->damaged++ == 0)
-        scan->first_damaged = slot;
+    return (uint32_t)(r->payload_off + r->len_bytes + CBD_LINE_BYTES - 1) & ~(CBD_LINE_BYTES - 1);
 }
 
 /*
@@ -81,34 +74,115 @@ static bool next_header(struct cbd_cache *c, uint32_t id, uint32_t end, uint32_t
 }
 
 /*
- * Slots that headers prove to have been durable although no record is there, and those below
- * `unread`, which nobody can read.
+ * Slots that headers prove to have been durable although no record is there, and those up to
+ * `unread`, which nobody can read. Headers stand in the sequence of their slots; of two for one slot
+ * the first is of a payload that was given up for want of memory.
  */
-static void find_lost_tail(struct cbd_cache *c, uint32_t id, uint32_t unread, struct cbd_scan *scan)
+static void find_lost_tail(struct cbd_cache *c, uint32_t id, uint32_t end, uint32_t unread,
+                           struct cbd_scan *scan)
 {
     uint32_t slots_max = c->super.geo.segment_bytes / (uint32_t)sizeof(struct cbd_m_record);
     uint32_t limit = cbd_payload_limit(&c->super.geo, scan->records + 1);
-    uint32_t end = scan->payload_end;
-    uint32_t next = scan->records;
-    uint32_t proven = unread > next ? unread : next; /* every slot below was durable, or may be */
+    uint32_t slot = scan->records; /* no header is of a lower one */
     struct cbd_loaded_header head;
     uint32_t payload_off;
+    bool any = false;
 
-    while (next_header(c, id, end, limit, &head, &payload_off) && head.h.slot >= next &&
+    while (next_header(c, id, end, limit, &head, &payload_off) && head.h.slot >= slot &&
            head.h.slot < slots_max && head.h.len_bytes <= limit - payload_off) {
-        proven = head.h.slot > proven ? head.h.slot : proven;
-        next = head.h.slot + 1;
+        if (head.h.slot - head.h.behind > scan->durable)
+            scan->durable = head.h.slot - head.h.behind;
+        slot = head.h.slot;
+        any = true;
         end = (payload_off + head.h.len_bytes + CBD_LINE_BYTES - 1) & ~(CBD_LINE_BYTES - 1);
     }
-    for (uint32_t slot = scan->records; slot < proven; slot++)
-        damaged(scan, slot);
-    scan->recordless = next == proven + 1;
-    scan->records = proven;
+    if (unread > scan->records)
+        scan->records = unread;
+    if (scan->durable > scan->records)
+        scan->records = scan->durable;
+    scan->recordless = any && slot >= scan->records;
 }
 
 /*
- * Visits every record of the segment in order of slot. scan->suspect: the last one is unfinished
- * and was not visited. What visit returns, if not 0, ends the scan and is returned.
+ * How far the records of an open segment go, and which of them are proven. *end: of the last
+ * payload that a record names. *unread: every slot from scan->records up to it cannot be read.
+ */
+static void find_end(struct cbd_cache *c, uint32_t id, struct cbd_scan *scan, uint32_t *end,
+                     uint32_t *unread)
+{
+    uint32_t slots_max = c->super.geo.segment_bytes / (uint32_t)sizeof(struct cbd_m_record);
+    struct cbd_record_reader rd = {.cache = c, .segment = id};
+    struct cbd_record r;
+
+    for (uint32_t slot = 0; slot < slots_max; slot++) {
+        int bad = cbd_load_next(&rd, slot, &r);
+
+        if (bad == 0) {
+            scan->records = slot + 1;
+            *unread = slot + 1;
+            if (r.durable > scan->durable)
+                scan->durable = r.durable;
+            if (r.payload_off != 0)
+                *end = end_of(&r);
+            continue;
+        }
+        if (bad == CBD_E_MEDIA && slot == *unread && !CBD_CANARY(POISON_IS_EMPTY))
+            *unread = slot + 1;
+        if (slot >= *unread + GAP_SLOTS || CBD_CANARY(HOLE_ENDS_SCAN))
+            return;
+    }
+}
+
+/* Whether the record of a slot that is not proven counts. */
+static bool finished(struct cbd_cache *c, uint32_t id, const struct cbd_scan *scan, uint32_t slot,
+                     const struct cbd_record *r)
+{
+    return scan->unread_tail || CBD_CANARY(LAST_PAYLOAD_NOT_VERIFIED) ||
+           payload_whole(c, id, slot, r) != TORN;
+}
+
+bool cbd_scan_unfinished(struct cbd_cache *c, uint32_t id, const struct cbd_scan *scan,
+                         uint32_t slot)
+{
+    struct cbd_record r;
+    int bad = cbd_load_record(c, id, slot, &r);
+
+    return bad != 0 ? bad != CBD_E_MEDIA : !finished(c, id, scan, slot, &r);
+}
+
+/* Visits every record that counts, and says of the other slots what they are. */
+static int visit_all(struct cbd_cache *c, uint32_t id, struct cbd_scan *scan,
+                     int (*visit)(void *arg, uint32_t slot, const struct cbd_record *record),
+                     void *arg)
+{
+    struct cbd_record_reader rd = {.cache = c, .segment = id};
+    int error = 0;
+
+    for (uint32_t slot = 0; slot < scan->records && error == 0; slot++) {
+        struct cbd_record r;
+        int bad = cbd_load_next(&rd, slot, &r);
+
+        if (bad != 0 && (slot < scan->durable || bad == CBD_E_MEDIA)) {
+            if (scan->damaged++ == 0)
+                scan->first_damaged = slot;
+        } else if (bad != 0) {
+            scan->unfinished++;
+        } else if (slot >= scan->durable && !finished(c, id, scan, slot, &r)) {
+            scan->unfinished++;
+            scan->suspect = true;
+        } else {
+            if (r.payload_off != 0 && end_of(&r) > scan->payload_end &&
+                (!CBD_CANARY(LAST_PAYLOAD_OVERWRITTEN) || slot + 1 < scan->records))
+                scan->payload_end = end_of(&r);
+            error = visit(arg, slot, &r);
+        }
+    }
+    return error;
+}
+
+/*
+ * Visits every record of the segment in order of slot, but for those whose write was unfinished.
+ * What visit returns, if not 0, ends the scan and is returned.
  *
  * A slot that cannot be read is damaged, where a record may have been: below a valid one, and in
  * one run with the last valid one. Behind a slot that can be read and holds none there was none.
@@ -117,64 +191,18 @@ int cbd_scan_segment(struct cbd_cache *c, uint32_t id, struct cbd_scan *scan,
                      int (*visit)(void *arg, uint32_t slot, const struct cbd_record *record),
                      void *arg)
 {
-    const struct cbd_segment *seg = &c->segments[id];
-    struct cbd_record_reader rd = {.cache = c, .segment = id};
-    bool closed = seg->entry.status == CBD_M_SEGMENT_CLOSED;
-    uint32_t limit = closed ? seg->entry.records
-                            : c->super.geo.segment_bytes / (uint32_t)sizeof(struct cbd_m_record);
-    struct cbd_record last = {0}, r;
-    uint32_t unread = 0; /* every slot from scan->records up to it cannot be read */
-    bool have_last = false;
-    int error = 0;
+    const struct cbd_segment_entry *e = &c->segments[id].entry;
 
     memset(scan, 0, sizeof(*scan));
-    for (uint32_t slot = 0; slot < limit && error == 0; slot++) {
-        int bad = cbd_load_next(&rd, slot, &r);
+    if (e->status == CBD_M_SEGMENT_CLOSED && !CBD_CANARY(CLOSED_COUNT_IGNORED)) {
+        scan->records = scan->durable = e->records;
+    } else {
+        uint32_t end = 0, unread = 0;
 
-        if (bad == CBD_E_MEDIA && slot == unread && !CBD_CANARY(POISON_IS_EMPTY))
-            unread = slot + 1;
-        if (bad != 0) {
-            if ((!closed && slot >= unread + GAP_SLOTS) || CBD_CANARY(HOLE_ENDS_SCAN))
-                break;
-            continue;
-        }
-        for (uint32_t gone = scan->records; gone < slot; gone++)
-            damaged(scan, gone); /* every valid record says: all below me were durable */
-        if (have_last) {
-            note(scan, &last);
-            error = visit(arg, scan->records - 1, &last);
-        }
-        last = r;
-        have_last = true;
-        scan->records = slot + 1;
-        unread = slot + 1;
+        find_end(c, id, scan, &end, &unread);
+        scan->unread_tail = unread > scan->records;
+        if (e->status != CBD_M_SEGMENT_CLOSED && !CBD_CANARY(LOST_TAIL_NOT_SEEN))
+            find_lost_tail(c, id, end, unread, scan);
     }
-    if (error == 0 && have_last) {
-        scan->durable = last.durable;
-        scan->suspect = !closed && unread == scan->records &&
-                        !CBD_CANARY(LAST_PAYLOAD_NOT_VERIFIED) &&
-                        payload_whole(c, id, scan->records - 1, &last) == TORN;
-        if (!scan->suspect) {
-            if (!CBD_CANARY(LAST_PAYLOAD_OVERWRITTEN))
-                note(scan, &last);
-            error = visit(arg, scan->records - 1, &last);
-        }
-    }
-    if (error == 0 && !closed && !CBD_CANARY(LOST_TAIL_NOT_SEEN)) {
-        uint32_t valid = scan->records;
-
-        find_lost_tail(c, id, unread, scan);
-        if (scan->suspect && scan->records > valid) { /* records behind it: it was finished */
-            scan->suspect = false;
-            note(scan, &last);
-            error = visit(arg, valid - 1, &last);
-        }
-    }
-    if (closed && CBD_CANARY(CLOSED_COUNT_IGNORED))
-        limit = scan->records;
-    for (uint32_t gone = scan->records; closed && gone < limit; gone++)
-        damaged(scan, gone);
-    if (closed)
-        scan->records = limit;
-    return error;
+    return visit_all(c, id, scan, visit, arg);
 }

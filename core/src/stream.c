@@ -150,11 +150,15 @@ static int next_segment(struct cbd_backend *b, struct cbd_stream *s)
         b->free_head = c->segments[id].next;
         atomic_fetch_sub(&b->free_count, 1);
         if (s->segment != CBD_NO_SEGMENT)
+            error = cbd_sync_stream(b, s); /* Y3 */
+        if (error == 0 && s->segment != CBD_NO_SEGMENT)
             error = cbd_stream_close(b, s); /* S3, S4 */
         if (error == 0)
             error = open_segment(b, s, id);
         if (error == 0) {
             s->segment = id;
+            s->durable = 0;
+            s->durable_end = 0;
             b->reclaim_stats.segments_opened++;
             cbd_stream_list(b, s, id);
             /* An era never outlives a segment: see reclaim.c, R1. */

@@ -104,6 +104,10 @@ int cbd_write(struct cbd_backend *b, unsigned lane, uint64_t off, const void *bu
         done += in.len;
         epoch = in.epoch;
     }
+    if ((flags & CBD_WRITE_FUA) != 0)
+        error = cbd_sync(b);
+    if (error != 0)
+        return error;
     b->lanes[lane].stats.writes++;
     b->lanes[lane].stats.write_bytes += len;
     if (len != 0)
@@ -124,6 +128,8 @@ int cbd_zero(struct cbd_backend *b, unsigned lane, uint64_t off, uint64_t len, u
     if (error != 0 || len == 0)
         return error;
     error = insert_dirty(b, lane, &in);
+    if (error == 0 && (flags & CBD_WRITE_FUA) != 0)
+        error = cbd_sync(b);
     if (error != 0)
         return error;
     b->lanes[lane].stats.zeroes++;

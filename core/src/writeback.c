@@ -103,7 +103,9 @@ static int start_pass(struct cbd_backend *b)
     if (!CBD_CANARY(EPOCH_WRITTEN_WHILE_OPEN))
         cbd_epoch_force(b, last); /* W1 */
     cbd_epoch_barrier(b);
-    error = cbd_wb_collect(b, oldest, last);
+    error = cbd_sync(b); /* Y4 */
+    if (error == 0)
+        error = cbd_wb_collect(b, oldest, last);
     if (error != 0)
         return error;
     cbd_wb_hold_reset(b);

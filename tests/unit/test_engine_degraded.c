@@ -285,9 +285,70 @@ static void a_mismatch_of_a_degraded_backend_is_not_accepted(void **state)
     rig_destroy(r);
 }
 
+/*
+ * An attach closes a segment with damage, and what is in a closed segment counts: the record of an
+ * unfinished write must be void before (Y3).
+ */
+static void a_segment_with_damage_is_closed_over_durable_voids(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 32; seed++) {
+        const struct sim_crash crash = {.kind = SIM_CRASH_RANDOM, .seed = seed};
+        struct rig *r = attached(NULL);
+        uint32_t id;
+
+        rig_write(r, 0, 8192, 0); /* is damaged, and clean */
+        rig_write(r, 65536, 8192, 0);
+        rig_write_back(r);
+        rig_write(r, 8192, 4096, 0); /* is unfinished */
+        id = rig_segment_with(r, CBD_M_SEGMENT_OPEN);
+        rig_power_cut(r, SIM_CRASH_ALL);
+        damage(r, id, 0);
+        rig_flip(r, cbd_segment_off(&r->geo, id) + rig_record(r, id, 2).payload_off + 9);
+        for (uint64_t s = 16; s < 24; s++)
+            r->want[0][s] = SIM_VERSION_INITIAL;
+        assert_true(rig_cut_in(r, CBD_STEP_SEGMENT_CLOSE_A_FENCE, 0, rig_attach));
+        rig_kill(r);
+        sim_pmem_crash(r->pmem, &crash);
+        rig_attach(r);
+        assert_false(rig_stats(r).degraded);
+        rig_check_all(r);
+        rig_write(r, 32768, 4096, 0);
+        rig_kill(r);
+        rig_attach(r);
+        rig_check_all(r);
+        rig_detach(r);
+        rig_check_disk(r, 0);
+        rig_destroy(r);
+    }
+}
+
+/* Behind its payload is another one: it was durable, and so its payload is damaged, not torn. */
+static void a_torn_payload_with_another_behind_it_is_damage(void **state)
+{
+    struct rig *r = attached(NULL);
+    uint32_t id;
+
+    (void)state;
+    rig_write(r, 0, 4096, 0);
+    rig_write(r, 8192, 4096, 0);
+    rig_write(r, 16384, 4096, 0);
+    id = rig_segment_with(r, CBD_M_SEGMENT_OPEN);
+    rig_kill(r);
+    rig_flip(r, cbd_segment_off(&r->geo, id) + rig_record(r, id, 1).payload_off + 9);
+    damage(r, id, 2);
+    rig_attach(r);
+    assert_int_equal(rig_try_read(r, 0, 8192, 4096), CBD_E_CORRUPT);
+    rig_read(r, 0, 4096);
+    rig_abandon(r);
+    rig_destroy(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_segment_with_damage_is_closed_over_durable_voids),
+        cmocka_unit_test(a_torn_payload_with_another_behind_it_is_damage),
         cmocka_unit_test(a_mismatch_of_a_degraded_backend_is_not_accepted),
         cmocka_unit_test(a_lost_range_is_an_error_and_the_rest_is_served),
         cmocka_unit_test(nothing_older_comes_back),

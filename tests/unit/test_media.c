@@ -319,7 +319,7 @@ static void a_header_with_a_field_out_of_range_is_refused(void **state)
         BAD(cbd_m_header, len_bytes, 4, 1000),
         BAD(cbd_m_header, len_bytes, 4, CBD_SEGMENT_BYTES_MAX + 512),
         BAD(cbd_m_header, len_bytes, 4, UINT32_MAX - 511),
-        BAD(cbd_m_header, reserved, 3, 1 << 16),
+        BAD(cbd_m_header, behind, 3, 1 << 16),
     };
 
     (void)state;

@@ -103,6 +103,16 @@ int cbd_backend_remove(struct cbd_cache *cache, uint32_t id) CBD_MUST_CHECK;
 #define CBD_SCRUB_RATE_MAX (UINT64_C(1) << 40)
 #define CBD_TIME_MAX_NS (UINT64_C(1) << 55) /* about a year */
 
+/* When a write, discard or write-zeroes survives any later crash. */
+enum cbd_durability {
+    CBD_DURABLE_ON_ACK = 0, /* when the call returns */
+    /*
+     * When a later cbd_flush(), or one with CBD_WRITE_FUA, returns; until then it may be lost, each
+     * aligned piece as a whole. Needs data checksums (else CBD_E_INVALID).
+     */
+    CBD_DURABLE_ON_FLUSH,
+};
+
 /* What leaves first when the cache is full. */
 enum cbd_replacement {
     CBD_REPLACE_SECOND_CHANCE = 0, /* the oldest that was not read since it came */
@@ -119,6 +129,7 @@ struct cbd_attach_options {
     uint32_t trees; /* power of two; 0: by the size of the share */
     bool no_fill;   /* read misses are not cached */
     enum cbd_replacement replacement;
+    enum cbd_durability durability;
     /* So many places are compared with the disk, at most 64; 0: 64; CBD_IDENTITY_NONE: none. */
     uint32_t identity_places;
     /*
@@ -208,7 +219,7 @@ enum cbd_write_flags {
 };
 
 /*
- * 0: durable, and readers see it. Each aligned piece of atomic_bytes is there as a whole or not at
+ * 0: durable (unless attached with CBD_DURABLE_ON_FLUSH), and readers see it. Each aligned piece of atomic_bytes is there as a whole or not at
  * all, also when the call fails or power is cut. On error nothing or a part of whole pieces is
  * there. CBD_E_RANGE, CBD_E_INVALID (alignment, lane), CBD_E_NOSPACE (no write-back progress for
  * T), CBD_E_IO (persistent memory or write-back failed), CBD_E_NOMEM.
@@ -222,7 +233,8 @@ int cbd_zero(struct cbd_backend *b, unsigned lane, uint64_t off, uint64_t len,
 
 /*
  * What was acknowledged before this call reaches the backing device before anything submitted
- * after its return. Stores nothing itself: an acknowledged write is durable already.
+ * after its return. With CBD_DURABLE_ON_FLUSH it is durable when this returns 0; otherwise it was
+ * before, and nothing is stored.
  */
 int cbd_flush(struct cbd_backend *b, unsigned lane) CBD_MUST_CHECK;
 

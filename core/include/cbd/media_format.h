@@ -157,7 +157,7 @@ struct cbd_m_header {
     struct cbd_le64 addr_bytes;
     struct cbd_le32 len_bytes;
     uint8_t type;
-    uint8_t reserved[3];
+    uint8_t behind[3]; /* slots from slot - behind on were not known to be durable */
     struct cbd_le64 epoch_floor; /* the epoch of the record is not lower */
     struct cbd_le32 block_crc[CBD_HEADER_CRCS];
 };
