@@ -20,13 +20,15 @@ static const struct attempt {
     bool no_data_checksum;
     enum sim_model model;
     uint32_t subsets;
+    enum cbd_durability durability;
 } attempts[] = {
-    {"campaign", false, false, SIM_ADR, 16},
-    {"campaign, no data checksums", false, true, SIM_ADR, 16},
-    {"campaign, page model", false, false, SIM_PAGE, 16},
-    {"admin", true, false, SIM_ADR, 16},
-    {"admin, page model", true, true, SIM_PAGE, 32},
-    {"admin, many subsets", true, true, SIM_ADR, 64},
+    {"campaign", false, false, SIM_ADR, 16, CBD_DURABLE_ON_ACK},
+    {"campaign, durability=flush", false, false, SIM_ADR, 16, CBD_DURABLE_ON_FLUSH},
+    {"campaign, no data checksums", false, true, SIM_ADR, 16, CBD_DURABLE_ON_ACK},
+    {"campaign, page model", false, false, SIM_PAGE, 16, CBD_DURABLE_ON_ACK},
+    {"admin", true, false, SIM_ADR, 16, CBD_DURABLE_ON_ACK},
+    {"admin, page model", true, true, SIM_PAGE, 32, CBD_DURABLE_ON_ACK},
+    {"admin, many subsets", true, true, SIM_ADR, 64, CBD_DURABLE_ON_ACK},
 };
 
 #define ATTEMPTS (sizeof(attempts) / sizeof(attempts[0]))
@@ -53,6 +55,7 @@ static bool try_campaign(struct sim_drop *drop, const struct attempt *t, uint64_
                 .logical_block_bytes = 512,
                 .dirty_start_percent = 30,
                 .no_data_checksum = t->no_data_checksum,
+                .durability = t->durability,
                 .model = t->model,
                 .drop_step = drop->step,
             },

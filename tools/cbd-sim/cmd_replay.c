@@ -25,6 +25,7 @@ enum {
     OPT_SEGMENT,
     OPT_STREAMS,
     OPT_NO_CHECKSUM,
+    OPT_DURABILITY,
     OPT_MODEL,
     OPT_SCHEDULE,
     OPT_THREADS,
@@ -62,6 +63,8 @@ static const struct cbd_tool_option options[] = {
     {OPT_SEGMENT, "segment-size", "SIZE", "a power of two (256K)"},
     {OPT_STREAMS, "streams", "N", "appenders of each backend (4)"},
     {OPT_NO_CHECKSUM, "no-data-checksum", NULL, "no checksums of data"},
+    {OPT_DURABILITY, "durability", "NAME",
+     "ack: what is acknowledged survives; flush: what is flushed does (ack)"},
     {OPT_MODEL, "model", "NAME", "adr, eadr or page: what a store needs to be durable (adr)"},
     {OPT_SCHEDULE, "schedule", "NAME",
      "serial: one request at a time; random, pct: logical threads that\n"
@@ -202,6 +205,12 @@ static int set_option(struct parsed *p, int key, const char *arg)
     case OPT_NO_CHECKSUM:
         r->no_data_checksum = true;
         return 0;
+    case OPT_DURABILITY:
+        r->durable_on_flush = strcmp(arg, "flush") == 0;
+        if (r->durable_on_flush || strcmp(arg, "ack") == 0)
+            return 0;
+        snprintf(p->why, n, "--durability: got '%.40s', limit ack or flush", arg);
+        return CBD_E_INVALID;
     case OPT_MODEL:
         if (cbd_sim_model_parse(arg, &r->model))
             return 0;

@@ -48,14 +48,15 @@ void cbd_sim_id_print(const struct cbd_sim_replay *r, const struct sim_failed *f
     char faults[256];
 
     snprintf(id, CBD_SIM_ID_BYTES,
-             PREFIX "step=%llu:subset=%llu:number=%llu:seed=%llu:restarts=%u:subsets=%u:"
-                    "cache=%llu:segment=%u:streams=%u:checksum=%d:lenient=%d:model=%s:format=%s:"
-                    "schedule=%s:threads=%u:depth=%u:faults=%s:%s%s%scrc=%08x:trace=%s",
+             PREFIX
+             "step=%llu:subset=%llu:number=%llu:seed=%llu:restarts=%u:subsets=%u:"
+             "cache=%llu:segment=%u:streams=%u:checksum=%d:flush=%d:lenient=%d:model=%s:format=%s:"
+             "schedule=%s:threads=%u:depth=%u:faults=%s:%s%s%scrc=%08x:trace=%s",
              (unsigned long long)f->step, (unsigned long long)f->subset,
              (unsigned long long)f->number, (unsigned long long)r->seed, r->restarts, r->subsets,
              (unsigned long long)r->cache_bytes, r->segment_bytes, r->streams, !r->no_data_checksum,
-             r->lenient, cbd_sim_model_name(r->model), sim_trace_format_name(r->format),
-             sim_schedule_name(r->schedule), r->threads, r->depth,
+             r->durable_on_flush, r->lenient, cbd_sim_model_name(r->model),
+             sim_trace_format_name(r->format), sim_schedule_name(r->schedule), r->threads, r->depth,
              sim_fault_list(r->faults, faults, sizeof(faults)), r->exhaustive ? "trail=" : "",
              r->exhaustive ? f->trail : "", r->exhaustive ? ":" : "", r->trace_crc, r->trace);
 }
@@ -126,6 +127,8 @@ static bool set(struct cbd_sim_replay *r, const char *key, const char *value)
         r->trace_crc = (uint32_t)v;
     else if (strcmp(key, "checksum") == 0 && v <= 1)
         r->no_data_checksum = v == 0;
+    else if (strcmp(key, "flush") == 0 && v <= 1)
+        r->durable_on_flush = v == 1;
     else if (strcmp(key, "lenient") == 0 && v <= 1)
         r->lenient = v == 1;
     else

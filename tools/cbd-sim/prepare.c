@@ -153,6 +153,7 @@ int cbd_sim_prepare(struct cbd_sim_replay *r, struct cbd_sim_trace *t, struct si
         .logical_block_bytes = LOGICAL_BLOCK,
         .dirty_start_percent = 30,
         .no_data_checksum = r->no_data_checksum,
+        .durability = r->durable_on_flush ? CBD_DURABLE_ON_FLUSH : CBD_DURABLE_ON_ACK,
         .model = r->model,
         .schedule = r->schedule,
         .clients = r->threads,

@@ -26,6 +26,7 @@ struct cbd_sim_replay {
     uint32_t segment_bytes;
     uint32_t streams;
     bool no_data_checksum;
+    bool durable_on_flush;
     enum sim_model model;
     enum sim_schedule schedule;
     uint32_t threads; /* requests at a time, unless serial */
