@@ -10,25 +10,27 @@
 
 #include "admin.h"
 #include "campaign.h"
+#include "drops_damage.h"
 #include "generate.h"
 #include "sim_base.h"
 
 /* Cheap ones first. */
 static const struct attempt {
     const char *name;
-    bool admin;
+    enum { CAMPAIGN, ADMIN, DAMAGE } kind;
     bool no_data_checksum;
     enum sim_model model;
     uint32_t subsets;
     enum cbd_durability durability;
 } attempts[] = {
-    {"campaign", false, false, SIM_ADR, 16, CBD_DURABLE_ON_ACK},
-    {"campaign, durability=flush", false, false, SIM_ADR, 16, CBD_DURABLE_ON_FLUSH},
-    {"campaign, no data checksums", false, true, SIM_ADR, 16, CBD_DURABLE_ON_ACK},
-    {"campaign, page model", false, false, SIM_PAGE, 16, CBD_DURABLE_ON_ACK},
-    {"admin", true, false, SIM_ADR, 16, CBD_DURABLE_ON_ACK},
-    {"admin, page model", true, true, SIM_PAGE, 32, CBD_DURABLE_ON_ACK},
-    {"admin, many subsets", true, true, SIM_ADR, 64, CBD_DURABLE_ON_ACK},
+    {"damage", DAMAGE, false, SIM_ADR, 0, CBD_DURABLE_ON_ACK},
+    {"campaign", CAMPAIGN, false, SIM_ADR, 16, CBD_DURABLE_ON_ACK},
+    {"campaign, durability=flush", CAMPAIGN, false, SIM_ADR, 16, CBD_DURABLE_ON_FLUSH},
+    {"campaign, no data checksums", CAMPAIGN, true, SIM_ADR, 16, CBD_DURABLE_ON_ACK},
+    {"campaign, page model", CAMPAIGN, false, SIM_PAGE, 16, CBD_DURABLE_ON_ACK},
+    {"admin", ADMIN, false, SIM_ADR, 16, CBD_DURABLE_ON_ACK},
+    {"admin, page model", ADMIN, true, SIM_PAGE, 32, CBD_DURABLE_ON_ACK},
+    {"admin, many subsets", ADMIN, true, SIM_ADR, 64, CBD_DURABLE_ON_ACK},
 };
 
 #define ATTEMPTS (sizeof(attempts) / sizeof(attempts[0]))
@@ -101,10 +103,20 @@ static bool try_admin(struct sim_drop *drop, const struct attempt *t, uint64_t s
     return result.failures != 0;
 }
 
+static bool try_damage(struct sim_drop *drop, const struct attempt *t, uint64_t seed)
+{
+    (void)t;
+    return !sim_drops_damage(drop->step, seed, &drop->states, &drop->calls, drop->failure,
+                             sizeof(drop->failure));
+}
+
+static bool (*const tries[])(struct sim_drop *drop, const struct attempt *t, uint64_t seed) = {
+    [CAMPAIGN] = try_campaign, [ADMIN] = try_admin, [DAMAGE] = try_damage};
+
 /* No campaign formats or administers anything under the eyes of its judge. */
 static bool worth_trying(enum cbd_phase phase, const struct attempt *t)
 {
-    return t->admin || (phase != CBD_PHASE_FORMAT && phase != CBD_PHASE_ADMIN);
+    return t->kind == ADMIN || (phase != CBD_PHASE_FORMAT && phase != CBD_PHASE_ADMIN);
 }
 
 static void try_step(struct sim_drop *drop, uint64_t seed)
@@ -115,8 +127,7 @@ static void try_step(struct sim_drop *drop, uint64_t seed)
     for (size_t i = 0; i < ATTEMPTS && !found; i++) {
         if (!worth_trying(cbd_step_phase(drop->step), &attempts[i]))
             continue;
-        found = attempts[i].admin ? try_admin(drop, &attempts[i], sim_rng_mix(seed, i))
-                                  : try_campaign(drop, &attempts[i], sim_rng_mix(seed, i));
+        found = tries[attempts[i].kind](drop, &attempts[i], sim_rng_mix(seed, i));
         if (found)
             snprintf(drop->by, sizeof(drop->by), "%s", attempts[i].name);
     }

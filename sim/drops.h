@@ -31,7 +31,7 @@ struct sim_drop {
     enum cbd_step step;
     enum sim_drop_verdict verdict;
     uint64_t states; /* crash states judged */
-    uint64_t calls;  /* of the step, in the runs of the administrative scenario */
+    uint64_t calls;  /* of the step, in the runs of the scenes and the administrative scenario */
     char by[32];     /* what noticed it: "campaign, page model", ... */
     char failure[320];
 };
