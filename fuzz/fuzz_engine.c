@@ -127,6 +127,8 @@ static void take_machine(struct run *r, struct sim_config *c)
     c->backends = 1 + (b & 1);
     c->trees = 1 + (b >> 1 & 1);
     c->replacement = (enum cbd_replacement)((b >> 2 & 3) % (CBD_REPLACE_FIFO + 1));
+    if ((b >> 3 & 1) != 0 && !c->no_data_checksum)
+        c->durability = CBD_DURABLE_ON_FLUSH;
     c->dirty_start_percent = (b >> 4) * 6u;
     c->epoch_records_max = d % 4 == 0 ? 0 : 1u + d;
     c->seed = 1 + e + take16(r) * UINT64_C(256);

@@ -22,15 +22,16 @@ static const struct attempt {
     enum sim_model model;
     uint32_t subsets;
     enum cbd_durability durability;
+    uint64_t draw; /* with the seed; of each attempt another, in whatever order they are tried */
 } attempts[] = {
-    {"damage", DAMAGE, false, SIM_ADR, 0, CBD_DURABLE_ON_ACK},
-    {"campaign", CAMPAIGN, false, SIM_ADR, 16, CBD_DURABLE_ON_ACK},
-    {"campaign, durability=flush", CAMPAIGN, false, SIM_ADR, 16, CBD_DURABLE_ON_FLUSH},
-    {"campaign, no data checksums", CAMPAIGN, true, SIM_ADR, 16, CBD_DURABLE_ON_ACK},
-    {"campaign, page model", CAMPAIGN, false, SIM_PAGE, 16, CBD_DURABLE_ON_ACK},
-    {"admin", ADMIN, false, SIM_ADR, 16, CBD_DURABLE_ON_ACK},
-    {"admin, page model", ADMIN, true, SIM_PAGE, 32, CBD_DURABLE_ON_ACK},
-    {"admin, many subsets", ADMIN, true, SIM_ADR, 64, CBD_DURABLE_ON_ACK},
+    {"damage", DAMAGE, false, SIM_ADR, 0, CBD_DURABLE_ON_ACK, 7},
+    {"campaign", CAMPAIGN, false, SIM_ADR, 16, CBD_DURABLE_ON_ACK, 0},
+    {"campaign, durability=flush", CAMPAIGN, false, SIM_ADR, 16, CBD_DURABLE_ON_FLUSH, 1},
+    {"campaign, no data checksums", CAMPAIGN, true, SIM_ADR, 16, CBD_DURABLE_ON_ACK, 2},
+    {"campaign, page model", CAMPAIGN, false, SIM_PAGE, 16, CBD_DURABLE_ON_ACK, 3},
+    {"admin", ADMIN, false, SIM_ADR, 16, CBD_DURABLE_ON_ACK, 4},
+    {"admin, page model", ADMIN, true, SIM_PAGE, 32, CBD_DURABLE_ON_ACK, 5},
+    {"admin, many subsets", ADMIN, true, SIM_ADR, 64, CBD_DURABLE_ON_ACK, 6},
 };
 
 #define ATTEMPTS (sizeof(attempts) / sizeof(attempts[0]))
@@ -127,7 +128,7 @@ static void try_step(struct sim_drop *drop, uint64_t seed)
     for (size_t i = 0; i < ATTEMPTS && !found; i++) {
         if (!worth_trying(cbd_step_phase(drop->step), &attempts[i]))
             continue;
-        found = tries[attempts[i].kind](drop, &attempts[i], sim_rng_mix(seed, i));
+        found = tries[attempts[i].kind](drop, &attempts[i], sim_rng_mix(seed, attempts[i].draw));
         if (found)
             snprintf(drop->by, sizeof(drop->by), "%s", attempts[i].name);
     }

@@ -24,6 +24,11 @@ static const char *step_word(unsigned value)
     return value < CBD_STEP_COUNT ? cbd_step_name((enum cbd_step)value) : NULL;
 }
 
+static const char *durability_word(unsigned value)
+{
+    return value == CBD_DURABLE_ON_ACK ? "ack" : value == CBD_DURABLE_ON_FLUSH ? "flush" : NULL;
+}
+
 static const char *canary_word(unsigned value)
 {
     return value < CBD_CANARY_COUNT ? sim_canary_name((enum cbd_canary_id)value) : NULL;
@@ -41,6 +46,8 @@ const struct sim_work_field sim_work_fields[] = {
     {"dirty-start", SIM_WORK_NUMBER, AT(dirty_start_percent), false, false, 0, 100, NULL},
     {"epoch-records", SIM_WORK_NUMBER, AT(epoch_records_max), false, false, 0, UINT32_MAX, NULL},
     {"checksums", SIM_WORK_FLAG, AT(no_data_checksum), false, true, 0, 1, NULL},
+    {"durability", SIM_WORK_WORD, AT(durability), false, false, 0, CBD_DURABLE_ON_FLUSH,
+     durability_word},
     {"write-through", SIM_WORK_FLAG, AT(disk_write_through), false, false, 0, 1, NULL},
     {"keeps-discarded", SIM_WORK_FLAG, AT(disk_keeps_discarded), false, false, 0, 1, NULL},
     {"model", SIM_WORK_WORD, AT(model), false, false, 0, SIM_PAGE, model_word},

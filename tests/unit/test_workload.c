@@ -19,7 +19,7 @@
 
 static const char full_text[] =
     "cache 4M\nsegment 128K\nstreams 2\ntrees 4\nblock 4K\ndirty-start 30\nepoch-records 9\n"
-    "checksums off\nwrite-through on\nkeeps-discarded on\nmodel page\nschedule pct\nquiet on\n"
+    "checksums off\ndurability flush\nwrite-through on\nkeeps-discarded on\nmodel page\nschedule pct\nquiet on\n"
     "clients 7\ndepth 5\nspace-timeout-ns 1000\nseed 18446744073709551615\n"
     "faults read-eio,latent\ndisk-errors 6\ndrop HORIZON_B_FENCE\ndisks 2M 1M\n"
     "read 0 4K\n7: write disk1 4K 8K fua\nzero 0 4K\ndiscard disk1 0 1M\n3: flush disk1\nwait\n"
