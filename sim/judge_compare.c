@@ -35,7 +35,7 @@ static bool compare(struct sim_judge *j, uint32_t backend, uint64_t first, uint6
             n++;
         *seen = sim_rng_mix(*seen, versions[i] ^ n);
         if (sim_oracle_check_served(o, first + i, n, versions[i], &v->violation) != SIM_ORACLE_OK) {
-            if (judge_damage_explains(j, backend, &v->violation)) {
+            if (judge_damage_explains(j, backend, &v->violation, false)) {
                 v->violation = (struct sim_oracle_violation){0};
                 j->counts.lost++;
                 pieces = false;
@@ -46,7 +46,8 @@ static bool compare(struct sim_judge *j, uint32_t backend, uint64_t first, uint6
         }
     }
     if (pieces &&
-        sim_oracle_check_pieces(o, first, versions, sectors, &v->violation) != SIM_ORACLE_OK) {
+        sim_oracle_check_pieces(o, first, versions, sectors, &v->violation) != SIM_ORACLE_OK &&
+        !judge_damage_explains(j, backend, &v->violation, true)) {
         v->backend = backend;
         return judge_bad(v, SIM_FAILURE_SERVED, 0, "served device, pieces");
     }

@@ -174,15 +174,17 @@ bool judge_damage_excuses(const struct sim_judge *j, int error)
 }
 
 bool judge_damage_explains(const struct sim_judge *j, uint32_t backend,
-                           const struct sim_oracle_violation *violation)
+                           const struct sim_oracle_violation *violation, bool piece)
 {
+    uint64_t sectors = piece ? j->world->atomic_sectors : 1;
+    uint64_t first = violation->sector - violation->sector % sectors;
+
     if (!j->damage.done || j->damage.strict || violation->reason == SIM_ORACLE_FOREIGN)
         return false;
     for (uint32_t i = 0; i < j->damage.ranges; i++) {
         const struct sim_damage_range *r = &j->damage.range[i];
 
-        if (r->backend == backend && violation->sector >= r->first &&
-            violation->sector - r->first < r->sectors)
+        if (r->backend == backend && first < r->first + r->sectors && r->first < first + sectors)
             return true;
     }
     return false;

@@ -29,6 +29,6 @@ void judge_damage(struct sim_judge *j, const struct sim_state_plan *plan);
 bool judge_damage_excuses(const struct sim_judge *j, int error);
 /* What the oracle says of this violation is what was reported as lost. */
 bool judge_damage_explains(const struct sim_judge *j, uint32_t backend,
-                           const struct sim_oracle_violation *violation);
+                           const struct sim_oracle_violation *violation, bool piece);
 
 #endif

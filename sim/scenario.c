@@ -149,8 +149,9 @@ static void vary_machine(struct sim_rng *rng, struct sim_config *c)
     c->trees = 1u << sim_rng_below(rng, 3);
     c->dirty_start_percent = (uint32_t)sim_rng_below(rng, 4) * 10;
     c->epoch_records_max = sim_rng_chance(rng, 1, 4) ? 1 + (uint32_t)sim_rng_below(rng, 8) : 0;
-    /* Damaged data is not noticed without checksums: that is what they are for. */
-    c->no_data_checksum = sim_rng_chance(rng, 1, 3) && (c->faults & SIM_FAULTS_MEMORY) == 0;
+    /* Damaged or lost data is not noticed without checksums: that is what they are for. */
+    c->no_data_checksum = sim_rng_chance(rng, 1, 3) && (c->faults & SIM_FAULTS_MEMORY) == 0 &&
+                          c->durability == CBD_DURABLE_ON_ACK;
     c->disk_write_through = sim_rng_chance(rng, 1, 8);
     c->disk_keeps_discarded = sim_rng_chance(rng, 1, 4);
     c->quiet = sim_rng_chance(rng, 1, 4);

@@ -77,22 +77,43 @@ int cbd_check_damage(struct cbd_check *k, uint32_t segment, const struct cbd_sca
     return stop;
 }
 
-/* A payload that was stored and whose record was not. */
-int cbd_check_unfinished(struct cbd_check *k, uint32_t segment, const struct cbd_scan *scan)
+static int report_unfinished(struct cbd_check *k, uint32_t segment, uint32_t payload_off,
+                             const struct cbd_header *h)
 {
     struct cbd_check_finding f = cbd_check_finding(CBD_PROBLEM_UNFINISHED);
-    uint32_t payload_off;
-    struct cbd_header h;
 
-    if (!find_header(k, segment, scan->payload_end, &h, &payload_off) || h.slot != scan->records)
-        return 0;
     f.segment = segment;
-    f.slot = scan->records;
+    f.slot = h->slot;
     f.backend = k->cache.segments[segment].entry.owner - 1u;
     f.off_bytes =
         cbd_segment_off(&k->cache.super.geo, segment) + payload_off - sizeof(struct cbd_m_header);
     f.range_known = true;
-    f.addr_bytes = h.addr_bytes;
-    f.len_bytes = h.len_bytes;
+    f.addr_bytes = h->addr_bytes;
+    f.len_bytes = h->len_bytes;
     return cbd_check_report(k, &f);
+}
+
+/* Names each payload that was stored and whose record was not, up to the one behind the last slot. */
+int cbd_check_unfinished(struct cbd_check *k, uint32_t segment, const struct cbd_scan *scan)
+{
+    uint32_t slot = scan->unfinished != 0 ? 0 : scan->records;
+    uint32_t payload_end = scan->unfinished != 0 ? 0 : scan->payload_end;
+    int stop = 0;
+
+    for (; slot <= scan->records && stop == 0; slot++) {
+        struct cbd_record r;
+        struct cbd_header h;
+        uint32_t payload_off;
+        int bad =
+            slot < scan->records ? cbd_load_record(&k->cache, segment, slot, &r) : CBD_E_CORRUPT;
+
+        if (bad == 0 && r.payload_off != 0)
+            payload_end = end_of(r.payload_off, r.len_bytes);
+        if (bad == 0 || !find_header(k, segment, payload_end, &h, &payload_off) || h.slot != slot)
+            continue;
+        payload_end = end_of(payload_off, h.len_bytes);
+        if (slot >= scan->durable && bad != CBD_E_MEDIA)
+            stop = report_unfinished(k, segment, payload_off, &h);
+    }
+    return stop;
 }

@@ -267,7 +267,8 @@ static int check_segment(struct cbd_check *k, uint32_t id)
         stop = check_limit(&w, &scan);
     if (stop == 0 && scan.suspect)
         stop = check_suspects(&w, &scan);
-    if (stop == 0 && open && !scan.suspect && k->out->backends[w.backend].unclean)
+    if (stop == 0 && (scan.unfinished != 0 || scan.recordless) &&
+        k->out->backends[w.backend].unclean)
         stop = cbd_check_unfinished(k, id, &scan);
     if (stop == 0 && scan.damaged != 0 && !CBD_CANARY(CHECK_PASSES_DAMAGE))
         stop = cbd_check_damage(k, id, &scan);

@@ -297,13 +297,11 @@ static int seen(void *arg, uint32_t slot, const struct cbd_record *record)
 static int put_segment(struct cbd_image *im, uint32_t id)
 {
     struct cbd_loaded_header head;
-    uint32_t end = 0, payload_off, crc, last = 0;
+    uint32_t end = 0, payload_off, crc;
     struct cbd_record r;
     struct cbd_scan scan;
     int error = cbd_scan_segment(&im->cache, id, &scan, seen, NULL);
 
-    for (uint32_t slot = 0; scan.suspect && slot < scan.records; slot++)
-        last = cbd_load_record(&im->cache, id, slot, &r) == 0 ? slot : last;
     im->out->segments++;
     for (uint32_t slot = 0; slot < scan.records && error == 0; slot++) {
         if (cbd_load_record(&im->cache, id, slot, &r) != 0) {
@@ -312,7 +310,9 @@ static int put_segment(struct cbd_image *im, uint32_t id)
         }
         if (r.payload_off != 0)
             end = end_of(r.payload_off, r.len_bytes);
-        error = put_record(im, id, slot, &r, scan.suspect && slot == last);
+        error = put_record(im, id, slot, &r,
+                           scan.suspect && slot >= scan.durable &&
+                               cbd_scan_unfinished(&im->cache, id, &scan, slot));
     }
     /* Payloads whose records are not there. */
     while (error == 0 && next_header(im, id, end, &head, &payload_off)) {

@@ -63,8 +63,8 @@ struct recovery {
     uint32_t dirty_count;
     uint64_t epoch_max;
     uint64_t order_max;
-    uint64_t first, last;                /* of the segment being scanned; first 0: nothing dirty */
-    uint64_t live;                       /* its records at or above the horizon */
+    uint64_t first, last;          /* of the segment being scanned; first 0: nothing dirty */
+    uint64_t live;                 /* its records at or above the horizon */
     bool resumed[CBD_STREAMS_MAX]; /* its open segment was scanned */
     uint64_t dirty_space;
     struct cbd_stats stats;

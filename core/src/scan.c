@@ -104,6 +104,20 @@ static void find_lost_tail(struct cbd_cache *c, uint32_t id, uint32_t end, uint3
 }
 
 /*
+ * Below which slot a valid record says that all were durable. One that is written back was so
+ * itself: E moved behind what was durable, of this record and of all before it in the stream (Y4).
+ */
+static uint32_t proven_by(const struct cbd_cache *c, uint32_t id, uint32_t slot,
+                          const struct cbd_record *r)
+{
+    uint64_t written = c->states[c->segments[id].entry.owner - 1].epoch_written;
+
+    return (r->type == CBD_M_RECORD_WRITE || r->type == CBD_M_RECORD_ZERO) && r->epoch <= written
+               ? slot + 1
+               : r->durable;
+}
+
+/*
  * How far the records of an open segment go, and which of them are proven. *end: of the last
  * payload that a record names. *unread: every slot from scan->records up to it cannot be read.
  */
@@ -120,8 +134,8 @@ static void find_end(struct cbd_cache *c, uint32_t id, struct cbd_scan *scan, ui
         if (bad == 0) {
             scan->records = slot + 1;
             *unread = slot + 1;
-            if (r.durable > scan->durable)
-                scan->durable = r.durable;
+            if (proven_by(c, id, slot, &r) > scan->durable)
+                scan->durable = proven_by(c, id, slot, &r);
             if (r.payload_off != 0)
                 *end = end_of(&r);
             continue;

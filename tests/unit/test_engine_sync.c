@@ -140,6 +140,33 @@ static void a_hole_below_what_was_flushed_is_damage(void **state)
     }
 }
 
+/* Write-back proves what no FLUSH and no later record does: in the stream nothing is a hole. */
+static void what_is_written_back_proves_what_is_below(void **state)
+{
+    (void)state;
+    for (uint32_t slot = 0; slot < 4; slot++) {
+        struct rig *r = attached((struct rig_config){0});
+        uint32_t id;
+
+        for (uint64_t i = 0; i < 4; i++)
+            rig_write(r, 8 * BLOCK, (i + 1) * BLOCK, 0);
+        rig_write_back(r);
+        id = rig_segment_with(r, CBD_M_SEGMENT_OPEN);
+        rig_power_cut(r, SIM_CRASH_ALL);
+        if (slot == 3) /* the payload of the newest */
+            rig_flip(r, cbd_segment_off(&r->geo, id) + rig_record(r, id, 3).payload_off + 9);
+        else
+            rig_scribble(r, rig_slot_off(r, id, slot), 64);
+        rig_attach(r);
+        assert_false(rig_stats(r).degraded);
+        assert_int_equal(rig_stats(r).recovered_suspects, 0);
+        rig_check_all(r);
+        rig_detach(r);
+        rig_check_disk(r, 0);
+        rig_destroy(r);
+    }
+}
+
 /* The header of a write after a FLUSH proves what the FLUSH covered, and nothing more. */
 static void a_header_proves_what_was_flushed_before_it(void **state)
 {
@@ -322,6 +349,7 @@ int main(void)
         cmocka_unit_test(it_needs_data_checksums),
         cmocka_unit_test(a_hole_above_what_was_flushed_is_not_damage),
         cmocka_unit_test(a_hole_below_what_was_flushed_is_damage),
+        cmocka_unit_test(what_is_written_back_proves_what_is_below),
         cmocka_unit_test(a_header_proves_what_was_flushed_before_it),
         cmocka_unit_test(many_writes_without_flush_are_made_durable_in_between),
         cmocka_unit_test(a_closed_segment_is_durable),
