@@ -68,7 +68,8 @@ const char front_config_help[] =
     "backend=NAME              Serve this backend, as an export of this name. May be repeated;\n"
     "                          default: all that the cache has.\n"
     "backing=PATH              The disk of the backend named last (default: the remembered one).\n"
-    "durability=ack            An answer means durable (default).\n"
+    "durability=WHEN           ack: an answer means durable (default); flush: that to a flush "
+    "does.\n"
     "accept-backing=BOOL       Take a disk that is not as the cache left it (default: false).\n"
     "writeback-on-exit=BOOL    false: leave dirty data in the cache at exit (default: true).\n"
     "fill=BOOL                 Cache what is read (default: true).\n"
@@ -269,8 +270,9 @@ static int take(struct front_config *c, const struct option *o, const char *valu
         c->attach.replacement = value[0] == 'f' ? CBD_REPLACE_FIFO : CBD_REPLACE_SECOND_CHANCE;
         return 0;
     case KIND_DURABILITY:
-        if (strcmp(value, "ack") != 0)
-            return bad(why, o->key, value, "ack");
+        if (strcmp(value, "ack") != 0 && strcmp(value, "flush") != 0)
+            return bad(why, o->key, value, "ack or flush");
+        c->attach.durability = value[0] == 'f' ? CBD_DURABLE_ON_FLUSH : CBD_DURABLE_ON_ACK;
         return 0;
     case KIND_NUMBER:
     case KIND_IDENTITY:

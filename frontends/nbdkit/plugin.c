@@ -9,7 +9,8 @@
  *   cleanup                         no connection is left: writes back and detaches
  *
  * Multi-conn: all connections share one backend, and a flush covers what any of them was answered
- * before it was sent, see front_io.c. A write is durable and visible to all when it is answered.
+ * before it was sent, see front_io.c. A write is visible to all when it is answered, and durable
+ * unless durability=flush.
  */
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>
@@ -55,10 +56,15 @@ static int on_config(const char *key, const char *value)
 
 static int on_config_complete(void)
 {
-    if (config.device != NULL)
-        return 0;
-    nbdkit_error("device=PATH is missing: the device with the cache");
-    return -1;
+    if (config.device == NULL) {
+        nbdkit_error("device=PATH is missing: the device with the cache");
+        return -1;
+    }
+    if (config.record != NULL && config.attach.durability != CBD_DURABLE_ON_ACK) {
+        nbdkit_error("record needs durability=ack: cbd-sim cut judges what was answered");
+        return -1;
+    }
+    return 0;
 }
 
 static void log_line(void *arg, enum cbd_severity severity, const char *line)
@@ -274,7 +280,7 @@ static void on_dump_plugin(void)
     printf("cbd_version=%s\n", CBD_VERSION);
     printf("cbd_lanes=%u\n", CBD_LANES);
     printf("cbd_backends_max=%u\n", CBD_BACKENDS);
-    printf("cbd_durability=ack\n");
+    printf("cbd_durability=ack flush\n");
 }
 
 static struct nbdkit_plugin plugin = {

@@ -284,6 +284,7 @@ static void test_options(void **state)
         {"backing", "/nowhere/x", 0},
         {"backing", "/nowhere/y", EINVAL},
         {"durability", "ack", 0},
+        {"durability", "flush", 0},
         {"durability", "never", EINVAL},
         {"fill", "maybe", EINVAL},
         {"replacement", "lru", EINVAL},
