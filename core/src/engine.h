@@ -72,6 +72,7 @@ struct cbd_lane {
     _Alignas(64) atomic_ullong reading; /* grace count when it started, 0: not reading */
     atomic_ullong requests;             /* ever begun */
     struct cbd_stats stats;             /* the counters of this lane */
+    uint64_t ticket;                    /* in line at max_dirty_bytes; 0: not; under gate_lock */
 };
 
 /* Options that hold (tune.c), and what follows from them. Read at any time by anybody. */
@@ -101,6 +102,8 @@ struct cbd_pressure {
     atomic_ullong paid;             /* space whose write-back has completed */
     struct cbd_lock gate_lock;      /* max_dirty_bytes only */
     uint64_t reserved;              /* payload that was let in and is not inserted yet */
+    uint64_t tickets;               /* ever given to those who had to wait at the gate */
+    uint32_t waiting;               /* who stand in line there */
 };
 
 struct cbd_warm_segment {

@@ -12,7 +12,9 @@
  * disk does not answer: then the rest of the cache is filled, and the write that finds it full
  * waits for at most T.
  *
- * max_dirty_bytes is a bound, not a mark: payload is reserved under a lock before it goes in.
+ * max_dirty_bytes is a bound, not a mark: payload is reserved under a lock before it goes in. Those
+ * who find no room stand in line, and nobody goes in before who stands in front: else small writes
+ * would take all that becomes free, and a large one would never find enough at once.
  */
 #include "engine.h"
 
@@ -137,15 +139,40 @@ static void pay(struct cbd_backend *b, unsigned lane, uint64_t space)
 
 struct entry {
     struct cbd_backend *b;
+    unsigned lane;
     uint64_t len;
 };
 
-/* Takes `len` bytes of max_dirty_bytes when they are there; else asks write-back for them. */
+/* Whether others came to the gate earlier and wait; its lock is held. */
+static bool others_first(const struct cbd_backend *b, uint64_t ticket)
+{
+    for (uint32_t i = 0; b->pressure.waiting != 0 && i < CBD_LANES; i++)
+        if (b->lanes[i].ticket != 0 && (ticket == 0 || b->lanes[i].ticket < ticket))
+            return true;
+    return false;
+}
+
+/* The same. */
+static void leave_line(struct cbd_backend *b, unsigned lane)
+{
+    if (b->lanes[lane].ticket == 0)
+        return;
+    b->lanes[lane].ticket = 0;
+    b->pressure.waiting--;
+    if (b->pressure.waiting != 0)
+        b->cache->env->ops->wake(b->cache->env); /* the next one may find room too */
+}
+
+/*
+ * Takes `len` bytes of max_dirty_bytes when they are there and nobody came before; else stands in
+ * line and asks write-back for them.
+ */
 static bool reserve(void *arg)
 {
     struct entry *e = arg;
     struct cbd_backend *b = e->b;
     struct cbd_pressure *p = &b->pressure;
+    uint64_t *ticket = &b->lanes[e->lane].ticket;
     uint64_t max, used;
     bool fits;
 
@@ -154,19 +181,25 @@ static bool reserve(void *arg)
     used = cbd_dirty_bytes(b) + p->reserved;
     if (CBD_CANARY(DIRTY_BOUND_WITHOUT_RESERVED))
         used -= p->reserved;
-    fits = max == 0 || used == 0 || (used <= max && e->len <= max - used);
-    if (fits)
+    fits = max == 0 ||
+           (!others_first(b, *ticket) && (used == 0 || (used <= max && e->len <= max - used)));
+    if (fits) {
         p->reserved += e->len;
+        leave_line(b, e->lane);
+    } else if (*ticket == 0) {
+        *ticket = ++p->tickets;
+        p->waiting++;
+    }
     cbd_lock_drop(&p->gate_lock);
     if (!fits && !atomic_exchange(&b->urgent, true))
         cbd_writeback_nudge(b);
     return fits || atomic_load(&b->failed) != 0;
 }
 
-static int pass_gate(struct cbd_backend *b, unsigned lane, uint64_t len, uint64_t *reserved)
+static int wait_at_gate(struct cbd_backend *b, unsigned lane, uint64_t len, uint64_t *reserved)
 {
     struct cbd_env *env = b->cache->env;
-    struct entry e = {b, len};
+    struct entry e = {b, lane, len};
     bool first = true;
 
     for (;;) {
@@ -187,6 +220,18 @@ static int pass_gate(struct cbd_backend *b, unsigned lane, uint64_t len, uint64_
         if (cbd_progress(b) == before)
             return CBD_E_NOSPACE;
     }
+}
+
+static int pass_gate(struct cbd_backend *b, unsigned lane, uint64_t len, uint64_t *reserved)
+{
+    int error = wait_at_gate(b, lane, len, reserved);
+
+    if (error != 0) {
+        cbd_lock_take(b->cache->env, &b->pressure.gate_lock);
+        leave_line(b, lane);
+        cbd_lock_drop(&b->pressure.gate_lock);
+    }
+    return error;
 }
 
 /*
