@@ -2,8 +2,9 @@
 /* ctest: threads novalgrind timeout=300 */
 /*
  * The engine under real threads: writers with blocks of their own and blocks that all fight for,
- * a thread for write-back and one for reclaim, on a cache a tenth of what is written. Run it under
- * TSan. CBD_STRESS_SECONDS makes it longer.
+ * a thread each for write-back, reclaim and scrub, options that change, detaches and crashes in
+ * between, on a cache a tenth of what is written. Run it under TSan. CBD_STRESS_SECONDS makes it
+ * longer.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -309,6 +310,12 @@ static void one_operation(struct stress *s, uint64_t *rng, uint64_t *buf)
         s->version[block] = 0;
     } else if (dice < 64) {
         error = cbd_flush(s->b, s->thread);
+    } else if (dice < 68) {
+        struct cbd_map_view view;
+
+        error = cbd_map(s->b, s->thread, (uint64_t)block * BLOCK, BLOCK, &view);
+        if (error == 0 && !shared && s->version[block] != 0 && view.kind == CBD_MAP_ZERO)
+            s->wrong = "a block that was written is mapped as zeroes";
     } else {
         error = cbd_read(s->b, s->thread, (uint64_t)block * BLOCK, buf, BLOCK);
         if (error == 0 && block_version(buf) == UINT64_MAX)
@@ -406,52 +413,86 @@ static void check_blocks(struct stress *s, const struct ram *r, struct cbd_backe
     }
 }
 
-static void test_threads_read_what_they_wrote_and_so_does_the_disk_in_the_end(void **state)
+/* Options that change under way: marks, queue, rate, bound, coalescing. */
+static void tune(struct cbd_backend *b, unsigned n)
 {
-    struct ram *r = ram_create();
-    struct stress *s = calloc(WRITERS, sizeof(*s));
-    struct background bg[2];
-    pthread_t thread[WRITERS + 2];
-    struct cbd_cache *cache;
-    struct cbd_backend *b;
-    uint64_t operations = 0;
-    struct timespec pause = {.tv_nsec = 10000000};
-    uint64_t end;
+    struct cbd_attach_options o = {
+        .dirty_start_percent = 30,
+        .scrub_rate_bytes = UINT64_C(64) << 20,
+        .queue_depth = 1 + n % 16,
+        .max_dirty_bytes = n % 3 == 0 ? 512u << 10 : 0,
+        .backend_consistency_off = n % 5 == 0,
+        .writeback_rate_bytes = n % 4 == 0 ? 32u << 20 : 0,
+    };
 
-    (void)state;
-    format(r);
-    b = start(r, &cache);
-    for (unsigned i = 0; i < 2; i++) {
-        bg[i] = (struct background){r, b, i == 0 ? CBD_WORK_WRITEBACK : CBD_WORK_RECLAIM, 0};
+    assert_int_equal(cbd_backend_tune(b, &o), 0);
+}
+
+#define JOBS 3u
+#define ROUNDS 4u
+
+static void run_round(struct ram *r, struct stress *s, struct cbd_backend *b, double time_s)
+{
+    static const enum cbd_work work[JOBS] = {CBD_WORK_WRITEBACK, CBD_WORK_RECLAIM, CBD_WORK_SCRUB};
+    struct timespec pause = {.tv_nsec = 10000000};
+    uint64_t end = env_now(&r->env) + (uint64_t)(time_s * 1e9);
+    struct background bg[JOBS];
+    pthread_t thread[WRITERS + JOBS];
+
+    atomic_store(&r->stop, false);
+    atomic_store(&r->stop_background, false);
+    for (unsigned i = 0; i < JOBS; i++) {
+        bg[i] = (struct background){r, b, work[i], 0};
         assert_int_equal(pthread_create(&thread[WRITERS + i], NULL, background, &bg[i]), 0);
     }
     for (unsigned i = 0; i < WRITERS; i++) {
         s[i].ram = r;
         s[i].b = b;
-        s[i].thread = i;
         assert_int_equal(pthread_create(&thread[i], NULL, writer, &s[i]), 0);
     }
-    end = env_now(&r->env) + (uint64_t)(seconds() * 1e9);
-    while (env_now(&r->env) < end)
+    for (unsigned n = 0; env_now(&r->env) < end; n++) {
+        tune(b, n);
         nanosleep(&pause, NULL);
+    }
     atomic_store(&r->stop, true);
     for (unsigned i = 0; i < WRITERS; i++)
         pthread_join(thread[i], NULL);
     atomic_store(&r->stop_background, true);
-    for (unsigned i = WRITERS; i < WRITERS + 2; i++)
+    for (unsigned i = WRITERS; i < WRITERS + JOBS; i++)
         pthread_join(thread[i], NULL);
-    for (unsigned i = 0; i < WRITERS; i++) {
+    for (unsigned i = 0; i < WRITERS; i++)
         if (s[i].wrong != NULL)
             fail_msg("thread %u: %s", i, s[i].wrong);
-        operations += s[i].operations;
+    for (unsigned i = 0; i < JOBS; i++)
+        assert_int_equal(bg[i].error, 0);
+}
+
+static void test_threads_read_what_they_wrote_and_so_does_the_disk_in_the_end(void **state)
+{
+    struct ram *r = ram_create();
+    struct stress *s = calloc(WRITERS, sizeof(*s));
+    struct cbd_cache *cache;
+    struct cbd_backend *b;
+    uint64_t operations = 0;
+
+    (void)state;
+    format(r);
+    for (unsigned i = 0; i < WRITERS; i++)
+        s[i].thread = i;
+    /* The process dies without a detach, or detaches; the next one finds everything. */
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        b = start(r, &cache);
+        run_round(r, s, b, seconds() / ROUNDS);
+        if (round % 2 == 0)
+            cbd_backend_abandon(b);
+        else
+            assert_int_equal(cbd_backend_detach(b), 0);
+        cbd_cache_close(cache);
     }
-    assert_int_equal(bg[0].error, 0);
-    assert_int_equal(bg[1].error, 0);
+    for (unsigned i = 0; i < WRITERS; i++)
+        operations += s[i].operations;
     assert_int_equal(atomic_load(&r->errors), 0);
     print_message("%llu operations by %u threads\n", (unsigned long long)operations, WRITERS);
-    /* The process dies without a detach; another one finds everything. */
-    cbd_backend_abandon(b);
-    cbd_cache_close(cache);
     b = start(r, &cache);
     check_blocks(s, r, b);
     assert_int_equal(cbd_backend_detach(b), 0);
