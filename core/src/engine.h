@@ -129,6 +129,7 @@ struct cbd_hold {
     uint32_t count;
     uint32_t forgone_count;
     bool more;        /* there are others, which had no room */
+    bool ever;        /* some pass of this epoch was held; owned by the write-back step */
     atomic_bool held; /* everything else of the epoch is on the disk */
 };
 

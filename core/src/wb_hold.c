@@ -148,16 +148,20 @@ uint32_t cbd_backend_held(struct cbd_backend *b, struct cbd_range *ranges, uint3
     return n;
 }
 
-/* After the commit: what was given up for this epoch is used up. */
+/*
+ * After the commit: what was given up for this epoch is used up, also when a later pass of the same
+ * epoch could read all of it, or was not held again because the rest was given up before.
+ */
 void cbd_wb_hold_commit(struct cbd_backend *b)
 {
     struct cbd_hold *l = &b->hold;
 
-    if (!atomic_load(&l->held))
+    if (!l->ever && l->count == 0)
         return;
     cbd_lock_take(b->cache->env, &l->lock);
     l->count = 0;
     l->more = false;
+    l->ever = false;
     l->forgone_count = 0;
     cbd_lock_drop(&l->lock);
     atomic_store(&l->held, false);

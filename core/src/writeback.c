@@ -203,9 +203,13 @@ static int held_step(struct cbd_backend *b)
 {
     struct cbd_writeback *wb = &b->wb;
     uint64_t bytes;
-    bool settled = cbd_wb_hold_settled(b, &bytes);
 
-    if (settled) {
+    if (readable_again(b)) {
+        wb->stats.writeback_held_bytes = 0;
+        wb->phase = CBD_WB_IDLE; /* it was poison that has gone: the whole pass again */
+        return 1;
+    }
+    if (cbd_wb_hold_settled(b, &bytes)) {
         cbd_report(b->cache->env, CBD_WARNING, 0, "dirty data", "was given up", b->id, UINT64_MAX,
                    bytes, 0);
         wb->stats.writeback_forgone_bytes += bytes;
@@ -213,11 +217,7 @@ static int held_step(struct cbd_backend *b)
         wb->phase = CBD_WB_COMMIT;
         return 1;
     }
-    if (readable_again(b)) {
-        wb->stats.writeback_held_bytes = 0;
-        wb->phase = CBD_WB_IDLE; /* it was poison that has gone: the whole pass again */
-        return 1;
-    }
+    b->hold.ever = true;
     if (!atomic_exchange(&b->hold.held, true)) {
         cbd_report(b->cache->env, CBD_ERROR, wb->hold_error, "write-back",
                    "is held by dirty data that cannot be read", b->id, UINT64_MAX, bytes, 0);

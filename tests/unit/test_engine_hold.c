@@ -131,6 +131,52 @@ static void giving_up_is_for_once(void **state)
     rig_destroy(r);
 }
 
+/* Also when a part of what was given up, or of the rest, could be read in the end. */
+static void giving_up_is_for_once_when_the_epoch_is_written_again(void **state)
+{
+    struct rig *r = attached();
+    uint64_t poisoned;
+    uint32_t id;
+
+    (void)state;
+    rig_write(r, 65536, 4096, 0);
+    rig_write(r, 8192, 4096, 0);
+    rig_flush(r);
+    id = rig_segment_with(r, CBD_M_SEGMENT_OPEN);
+    poisoned = cbd_segment_off(&r->geo, id) + rig_record(r, id, 0).payload_off;
+    sim_pmem_poison(r->pmem, poisoned, 64);
+    spoil(r, 1, 9);
+    assert_true(rig_step_to_idle(r, 0) < 0);
+    assert_int_equal(cbd_backend_forgo(r->backend[0], 8192, 4096), 0);
+    assert_true(rig_step_to_idle(r, 0) < 0); /* the other one holds */
+    sim_pmem_poison_clear(r->pmem, poisoned, 64);
+    assert_int_equal(rig_step_to_idle(r, 0), 0);
+    expect_on_disk(r, 65536, true);
+    rig_write(r, 8192, 4096, 0);
+    rig_flush(r);
+    spoil(r, 2, 9);
+    assert_int_equal(rig_step_to_idle(r, 0), CBD_E_CORRUPT); /* nobody gave this one up */
+    rig_destroy(r);
+}
+
+/* What can be read by the time it is given up is written all the same. */
+static void what_is_given_up_and_can_be_read_is_written(void **state)
+{
+    struct rig *r = held();
+
+    (void)state;
+    spoil(r, 1, 4096 + 1000); /* flipped back */
+    assert_int_equal(cbd_backend_forgo(r->backend[0], 0, r->config.disk_bytes), 0);
+    assert_int_equal(rig_step_to_idle(r, 0), 0);
+    expect_on_disk(r, 65536 + 4096, true);
+    assert_int_equal(rig_stats(r).writeback_forgone_bytes, 0);
+    rig_write(r, 65536, 4096, 0);
+    rig_flush(r);
+    spoil(r, 4, 9);
+    assert_int_equal(rig_step_to_idle(r, 0), CBD_E_CORRUPT); /* used up with its epoch */
+    rig_destroy(r);
+}
+
 static void a_crash_while_held_loses_nothing(void **state)
 {
     struct rig *r = held();
@@ -285,6 +331,8 @@ int main(void)
         cmocka_unit_test(the_rest_of_the_epoch_is_on_the_disk_and_no_more),
         cmocka_unit_test(what_is_given_up_lets_the_epoch_pass),
         cmocka_unit_test(giving_up_is_for_once),
+        cmocka_unit_test(giving_up_is_for_once_when_the_epoch_is_written_again),
+        cmocka_unit_test(what_is_given_up_and_can_be_read_is_written),
         cmocka_unit_test(a_crash_while_held_loses_nothing),
         cmocka_unit_test(poison_is_treated_alike),
         cmocka_unit_test(what_can_be_read_again_is_written),
