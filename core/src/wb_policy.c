@@ -99,6 +99,7 @@ bool cbd_wb_rate_allows(struct cbd_backend *b)
 {
     struct cbd_writeback *wb = &b->wb;
     uint64_t rate = atomic_load(&b->tuned.rate_bytes);
+    int64_t full = (int64_t)(rate / (US_PER_S / RATE_BURST_US));
     uint64_t now, passed_us;
 
     if (rate == 0 || atomic_load(&b->drain) || atomic_load(&b->urgent) ||
@@ -107,11 +108,16 @@ bool cbd_wb_rate_allows(struct cbd_backend *b)
     now = now_ns(b);
     passed_us = (now - wb->tokens_ns) / NS_PER_US;
     wb->tokens_ns += passed_us * NS_PER_US;
-    for (; passed_us > RATE_BURST_US && wb->tokens < 0; passed_us -= RATE_BURST_US)
-        wb->tokens += (int64_t)(rate / (US_PER_S / RATE_BURST_US));
-    wb->tokens += (int64_t)(rate * cbd_min64(passed_us, RATE_BURST_US) / US_PER_S);
-    if (wb->tokens > (int64_t)(rate / (US_PER_S / RATE_BURST_US)))
-        wb->tokens = (int64_t)(rate / (US_PER_S / RATE_BURST_US));
+    if (wb->tokens > full)
+        wb->tokens = full;
+    if (passed_us > (uint64_t)(full - wb->tokens) * US_PER_S / rate) {
+        wb->tokens = full;
+        wb->tokens_rest = 0;
+    } else { /* parts of a byte count: a step may come before a whole one is earned */
+        wb->tokens_rest += rate * passed_us;
+        wb->tokens += (int64_t)(wb->tokens_rest / US_PER_S);
+        wb->tokens_rest %= US_PER_S;
+    }
     if (wb->tokens >= 0)
         return true;
     atomic_store(&wb->due_ns,
@@ -119,10 +125,14 @@ bool cbd_wb_rate_allows(struct cbd_backend *b)
     return false;
 }
 
+/* What goes out while the rate is no limit is not owed later: one request is, at most. */
 void cbd_wb_rate_spend(struct cbd_backend *b, uint64_t bytes)
 {
-    if (atomic_load(&b->tuned.rate_bytes) != 0)
-        b->wb.tokens -= (int64_t)bytes;
-    else
+    int64_t least = -(int64_t)CBD_WB_BUFFER_BYTES;
+
+    b->wb.tokens -= (int64_t)bytes;
+    if (atomic_load(&b->tuned.rate_bytes) == 0)
         b->wb.tokens = 0;
+    else if (b->wb.tokens < least)
+        b->wb.tokens = least;
 }

@@ -70,7 +70,8 @@ struct cbd_writeback {
     struct cbd_stats stats;
 
     /* when to write (wb_policy.c) */
-    int64_t tokens; /* bytes that the rate allows now */
+    int64_t tokens;       /* bytes that the rate allows now */
+    uint64_t tokens_rest; /* and millionths of one */
     uint64_t tokens_ns;
     uint64_t requests_seen;
     uint64_t idle_since_ns;

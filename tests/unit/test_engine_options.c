@@ -119,6 +119,47 @@ static void the_rate_is_no_limit_when_space_is_needed(void **state)
     assert_true(true);
 }
 
+/* A low rate, and steps far more often than it earns a byte: no time may get lost in between. */
+static void a_low_rate_is_kept_however_often_a_step_runs(void **state)
+{
+    struct cbd_attach_options o = {.writeback_rate_bytes = 4096, .dirty_urgent_percent = 100};
+    struct timed *t = begin(o);
+    uint64_t start = t->rig->env.now_ns;
+
+    (void)state;
+    for (uint64_t i = 0; i < 4; i++)
+        timed_write(t, i * 16384, 4096, 0);
+    rig_flush(t->rig);
+    while (rig_stats(t->rig).dirty_bytes != 0 && t->rig->env.now_ns - start < 20 * TIMED_S)
+        timed_run(t, TIMED_MS / 10);
+    assert_in_range(t->rig->env.now_ns - start, 2 * TIMED_S, 5 * TIMED_S);
+    end(t);
+}
+
+/* What went out above the urgent mark, where the rate is no limit, is not owed below it. */
+static void the_rate_is_no_debt_afterwards(void **state)
+{
+    struct cbd_attach_options o = {.writeback_rate_bytes = 65536, .dirty_urgent_percent = 20};
+    struct timed *t = begin(o);
+    uint64_t start, before;
+
+    (void)state;
+    for (uint64_t i = 0; i < 2000; i++) /* nearly twice the share */
+        timed_write(t, i % 256 * 4096, 4096, 0);
+    rig_flush(t->rig);
+    timed_run(t, 10 * TIMED_S); /* what is owed for one request */
+    before = rig_stats(t->rig).writeback_bytes;
+    for (uint64_t i = 0; i < 4; i++)
+        timed_write(t, i * 16384, 4096, 0);
+    rig_flush(t->rig);
+    start = t->rig->env.now_ns;
+    while (rig_stats(t->rig).dirty_bytes != 0 && t->rig->env.now_ns - start < 100 * TIMED_S)
+        timed_run(t, TIMED_MS);
+    assert_true(rig_stats(t->rig).writeback_bytes > before);
+    assert_true(t->rig->env.now_ns - start < 30 * TIMED_S);
+    end(t);
+}
+
 static void a_new_rate_holds_at_once(void **state)
 {
     struct timed *t = begin((struct cbd_attach_options){.writeback_rate_bytes = 1});
@@ -421,6 +462,8 @@ int main(void)
         cmocka_unit_test(what_is_out_of_range_changes_nothing),
         cmocka_unit_test(the_rate_is_kept),
         cmocka_unit_test(the_rate_is_no_limit_when_space_is_needed),
+        cmocka_unit_test(a_low_rate_is_kept_however_often_a_step_runs),
+        cmocka_unit_test(the_rate_is_no_debt_afterwards),
         cmocka_unit_test(a_new_rate_holds_at_once),
         cmocka_unit_test(an_idle_cache_writes_everything_back),
         cmocka_unit_test(dirty_data_does_not_become_older_than_it_may),
