@@ -26,9 +26,10 @@ static void write_done(struct cbd_disk_io *io, int error)
 
     if (error != 0 && !CBD_CANARY(WRITE_ERROR_IGNORED)) {
         atomic_store(&b->wb.error, error);
-    } else if (!atomic_load(&b->wb.retrying)) {
+    } else if (wio->news) {
         atomic_fetch_add(&b->wb.advances, 1);
-        cbd_pressure_pay(b, wio->credit);
+        if (!atomic_load(&b->wb.retrying))
+            cbd_pressure_pay(b, wio->credit);
     }
     atomic_store(&wio->busy, false);
     atomic_fetch_sub(&b->wb.inflight, 1);
@@ -194,6 +195,7 @@ void cbd_wb_submit(struct cbd_backend *b, struct cbd_wb_io *wio)
         wb->stats.writeback_zero_bytes += io->len_bytes;
     wb->stats.writeback_ios++;
     wio->credit = credit_upto(wb) - credit_before;
+    wio->news = !atomic_load(&wb->retrying) || e.start >= wb->reached;
     cbd_wb_rate_spend(b, io->op == CBD_DISK_WRITE ? io->len_bytes : ZERO_WEIGHT_BYTES);
     atomic_store(&wio->busy, true);
     atomic_fetch_add(&wb->inflight, 1);

@@ -120,7 +120,11 @@ static int start_pass(struct cbd_backend *b)
 
 static int give_up(struct cbd_backend *b, int error)
 {
+    uint64_t reached = b->wb.phase == CBD_WB_FLUSH ? UINT64_MAX : b->wb.pos;
+
     b->wb.stats.writeback_errors++;
+    if (b->wb.reached < reached)
+        b->wb.reached = reached;
     atomic_store(&b->wb.retrying, true);
     cbd_pressure_update(b);
     b->wb.phase = CBD_WB_IDLE; /* W3: E stays, the cursors stay */
@@ -223,6 +227,7 @@ static int held_step(struct cbd_backend *b)
                    "is held by dirty data that cannot be read", b->id, UINT64_MAX, bytes, 0);
         wb->stats.writeback_errors++;
         wb->stats.writeback_held_bytes = bytes;
+        wb->reached = UINT64_MAX;
         atomic_store(&wb->retrying, true); /* nobody pays for what does not come */
         cbd_pressure_update(b);
     }
@@ -251,6 +256,7 @@ static int commit_step(struct cbd_backend *b)
     atomic_fetch_add(&wb->retired_space, wb->space);
     wb->stats.writeback_epochs++;
     atomic_store(&wb->retrying, false);
+    wb->reached = 0;
     atomic_fetch_add(&wb->advances, 1);
     wb->phase = CBD_WB_IDLE;
     atomic_store(&b->urgent, false);

@@ -30,6 +30,7 @@ struct cbd_wb_io {
     struct cbd_backend *backend;
     uint8_t *buf;    /* NULL until the queue has been this deep */
     uint64_t credit; /* what its completion pays to writers that wait */
+    bool news;       /* no earlier pass of this epoch had sent it */
     atomic_bool busy;
 };
 
@@ -60,8 +61,9 @@ struct cbd_writeback {
     atomic_uint inflight;
     atomic_ullong completions; /* the last thing that a completion touches */
     uint64_t submitted;
-    atomic_ullong advances;    /* what brought E nearer: for those who wait for space */
-    atomic_bool retrying;      /* this epoch has failed before: its writes are no news */
+    atomic_ullong advances; /* what brought E nearer: for those who wait for space */
+    atomic_bool retrying; /* this epoch has failed before: its writes up to `reached` are no news */
+    uint64_t reached;     /* the sector up to which passes of it have come */
     uint64_t completions_seen; /* before the last step of a drain */
     atomic_int error;
     int hold_error;       /* why something could not be read */

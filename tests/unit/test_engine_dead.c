@@ -125,6 +125,33 @@ static void a_disk_that_hangs_for_a_while_is_no_error(void **state)
     away_for_a_while(true);
 }
 
+/*
+ * One request of a large epoch fails, and all of it is written again, which takes longer than T.
+ * What the first pass did not reach is progress; what fails again and again is none.
+ */
+static void one_failed_request_is_no_reason_to_give_up(void **state)
+{
+    struct rig_config slow = config;
+    struct timed t;
+    int error;
+
+    (void)state;
+    slow.attach.dirty_urgent_percent = 100;
+    slow.attach.epoch_bytes_max = UINT64_MAX;
+    slow.attach.queue_depth = 1;
+    timed_begin(&t, &slow, 100 * TIMED_MS);
+    sim_disk_fail_next(t.rig->disk[0], CBD_DISK_WRITE, 3, 1);
+    for (uint64_t i = 0; i < 600; i++) {
+        (void)timed_try_write(&t, i * 2 % 256 * 4096, 4096, &error);
+        assert_int_equal(error, 0);
+    }
+    sim_disk_fail_next(t.rig->disk[0], CBD_DISK_WRITE, 3, UINT64_MAX);
+    (void)fill_until_error(&t, &error);
+    assert_int_equal(error, CBD_E_NOSPACE);
+    sim_disk_heal(t.rig->disk[0]);
+    check_end(&t);
+}
+
 /* While the disk fails, what is left of the cache takes writes at its own speed. */
 static void the_rest_of_the_cache_is_used_while_the_disk_is_away(void **state)
 {
@@ -147,6 +174,7 @@ int main(void)
         cmocka_unit_test(test_d17_writes_on_a_disk_that_hangs_end_after_t),
         cmocka_unit_test(a_disk_that_fails_for_a_while_is_no_error),
         cmocka_unit_test(a_disk_that_hangs_for_a_while_is_no_error),
+        cmocka_unit_test(one_failed_request_is_no_reason_to_give_up),
         cmocka_unit_test(the_rest_of_the_cache_is_used_while_the_disk_is_away),
     };
 
