@@ -12,6 +12,7 @@
  */
 #include <string.h>
 
+#include "crc.h"
 #include "image.h"
 
 #define NOTHING_KNOWN 0xff
@@ -375,10 +376,12 @@ static int put_super(struct cbd_image *im, uint64_t off, uint32_t copy)
         im->out->damaged++;
         return put_damaged(im, off, &m, sizeof(m));
     }
-    if (im->options->anonymize)
+    if (im->options->anonymize) {
         cbd_image_hide_super(im, &super);
-    super.incompat |= CBD_INCOMPAT_METADATA_ONLY;
-    cbd_super_encode(&super, copy, &m);
+        cbd_super_encode(&super, copy, &m);
+    }
+    m.incompat = cbd_put64(super.incompat | CBD_INCOMPAT_METADATA_ONLY);
+    m.crc = cbd_put32(cbd_crc32c(0xffffffffu, &m, offsetof(struct cbd_m_super, crc)));
     return put(im, off, &m, sizeof(m));
 }
 

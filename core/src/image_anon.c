@@ -24,11 +24,14 @@ static uint64_t mix(const struct cbd_image *im, enum domain domain, uint64_t a, 
     return h;
 }
 
+/* No UUID, as of an entry that is free, stays none. */
 static void hide_uuid(const struct cbd_image *im, uint8_t uuid[16])
 {
     uint64_t old[2], new[2];
 
     memcpy(old, uuid, 16);
+    if ((old[0] | old[1]) == 0)
+        return;
     new[0] = mix(im, UUID, old[0], old[1]);
     new[1] = mix(im, UUID, old[1], new[0]);
     memcpy(uuid, new, 16);
@@ -36,15 +39,22 @@ static void hide_uuid(const struct cbd_image *im, uint8_t uuid[16])
     uuid[8] = (uint8_t)((uuid[8] & 0x3f) | 0x80);
 }
 
-/* `stem` and eight digits that stand for the old text, which is replaced. */
+/*
+ * `stem` and eight digits that stand for the old text, which is replaced; no text stays none. What
+ * stands behind the end of a text counts: two copies may differ in nothing else.
+ */
 static void hide_text(const struct cbd_image *im, char *text, size_t len_bytes, const char *stem)
 {
-    size_t n = strlen(stem);
+    size_t n = strlen(stem), used = 0;
     uint64_t h = 0;
 
-    for (size_t i = 0; i < len_bytes && text[i] != '\0'; i++)
+    for (size_t i = 0; i < len_bytes; i++) {
         h = mix(im, TEXT, h, (uint8_t)text[i]);
+        used = text[i] != '\0' ? i + 1 : used;
+    }
     memset(text, 0, len_bytes);
+    if (used == 0)
+        return;
     memcpy(text, stem, n);
     for (unsigned i = 0; i < 8; i++)
         text[n + i] = "0123456789abcdef"[h >> 4 * i & 15];
@@ -54,20 +64,14 @@ void cbd_image_hide_super(const struct cbd_image *im, struct cbd_super *super)
 {
     hide_uuid(im, super->uuid);
     super->salt = mix(im, SALT, super->salt, 0);
-    if (super->label[0] != '\0')
-        hide_text(im, super->label, sizeof(super->label), "label");
+    hide_text(im, super->label, sizeof(super->label), "label");
 }
 
 void cbd_image_hide_backend(const struct cbd_image *im, struct cbd_backend_config *b)
 {
-    if (b->used != CBD_M_BACKEND_USED) { /* what an older backend left there */
-        *b = (struct cbd_backend_config){.used = b->used, .seq = b->seq};
-        return;
-    }
     hide_uuid(im, b->uuid);
     hide_text(im, b->name, sizeof(b->name), "backend");
-    if (b->path[0] != '\0')
-        hide_text(im, b->path, sizeof(b->path), "/backing");
+    hide_text(im, b->path, sizeof(b->path), "/backing");
 }
 
 /* Four rounds over the halves: a permutation, so that different checksums stay different. */
