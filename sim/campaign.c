@@ -90,9 +90,14 @@ static void judge_all(struct pass *p, uint64_t step, uint64_t number)
     p->stop = p->world.stop = p->c->stop_at_first;
 }
 
+static uint64_t executed(const struct pass *p)
+{
+    return p->lazy != NULL ? p->result->lazy.executed : p->judge.counts.states;
+}
+
 static void at_step(struct pass *p, enum sim_class class, enum sim_step_kind kind)
 {
-    uint64_t step = p->step++;
+    uint64_t step = p->step++, before = executed(p);
 
     if (p->log != NULL) {
         p->log->bytes = sim_grow(p->log->bytes, &p->log->cap, p->log->count + 1, 1);
@@ -118,6 +123,7 @@ static void at_step(struct pass *p, enum sim_class class, enum sim_step_kind kin
             judge_one(p, step, p->c->only_subset, p->c->only_number);
         p->stop = p->world.stop = true;
     }
+    p->result->executed_by[class] += executed(p) - before;
     if (p->die_armed && p->die_left-- == 0)
         longjmp(p->died, 1);
 }
@@ -349,6 +355,8 @@ static void merge(struct sim_result *to, const struct sim_result *from)
                                     : to->judged.recovery_steps;
     sim_lazy_counts_add(&to->lazy, &from->lazy);
     to->cuts += from->cuts;
+    for (int c = 0; c < SIM_CLASS_COUNT; c++)
+        to->executed_by[c] += from->executed_by[c];
     for (int c = 0; c < SIM_CLASS_COUNT; c++)
         for (int k = 0; k < SIM_STEP_KIND_COUNT; k++)
             to->cuts_by[c][k] += from->cuts_by[c][k];

@@ -75,6 +75,7 @@ struct sim_result {
     uint64_t steps_by[SIM_CLASS_COUNT][SIM_STEP_KIND_COUNT];
     uint64_t cuts;
     uint64_t cuts_by[SIM_CLASS_COUNT][SIM_STEP_KIND_COUNT];
+    uint64_t executed_by[SIM_CLASS_COUNT]; /* states that were judged, by the class of their cut */
     struct sim_judged judged;
     struct sim_lazy_counts lazy;
     uint64_t failures;

@@ -96,6 +96,30 @@ static void foreign_payload(struct scene *r)
     scene_compare(r, 0, "a record was given the data of another write");
 }
 
+/* Rule 1: the first half of a record is on the medium, and the rest is as it was. */
+static void torn_record(struct scene *r)
+{
+    static const struct sim_crash all = {.kind = SIM_CRASH_ALL};
+    const size_t half = CBD_LINE_BYTES / 2;
+    uint8_t old[CBD_LINE_BYTES / 2];
+
+    scene_create(r, SIM_ADR, 512);
+    scene_begin(r, 0, 1);
+    scene_expect(r, scene_write_block(r, 0, 1) == 0, "write", 0);
+    if (r->failed)
+        return;
+    write_and_die(r, 2, CBD_STEP_INSERT_RECORD);
+    memcpy(old, r->pmem->pm.base + r->record_off + half, half);
+    scene_restart(r, 1);
+    if (r->failed)
+        return;
+    write_and_die(r, 2, CBD_STEP_INSERT_RECORD_FENCE);
+    sim_pmem_crash(r->pmem, &all);
+    sim_pmem_poke(r->pmem, r->record_off + half, old, half);
+    scene_restart(r, 1);
+    scene_compare(r, 0, "a torn record counts");
+}
+
 /* D7, D8, D21: a disk that is not the one that was added. */
 static void wrong_disk(struct scene *r)
 {
@@ -297,6 +321,7 @@ const struct contract_scene contract_api[] = {
     {"a fill comes late", late_fill, 0},
     {"drained, and on", drained, 0},
     {"a payload of another write", foreign_payload, 0},
+    {"a torn record", torn_record, SCORE(ADR)},
     {"format with the same salt", format_again, 0},
     {"format of a wiped device", format_wiped, 0},
     {NULL, NULL, 0},

@@ -66,6 +66,7 @@ void sim_explore_one(const struct sim_explore *x, uint64_t unit, struct sim_expl
     e->steps = r->steps;
     e->cuts = r->cuts;
     memcpy(e->cuts_by, r->cuts_by, sizeof(e->cuts_by));
+    memcpy(e->executed_by, r->executed_by, sizeof(e->executed_by));
     e->judged = r->judged;
     e->executed = r->judged.states + r->lazy.executed;
     e->merged = r->judged.merged + r->lazy.merged;

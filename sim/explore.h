@@ -21,6 +21,7 @@ struct sim_explored {
     uint64_t steps;
     uint64_t cuts;
     uint64_t cuts_by[SIM_CLASS_COUNT];
+    uint64_t executed_by[SIM_CLASS_COUNT]; /* by the class of the cut */
     struct sim_judged judged;
     uint64_t executed, merged; /* states, by any strategy */
     struct sim_lazy_count represented;

@@ -15,6 +15,7 @@
 
 #define SUBSETS 16u
 #define TRIES 20000u
+#define SEEDS_MAX 2u    /* campaigns of each strategy */
 #define SECONDS_MAX 60u /* a workload that takes longer hangs */
 
 /* Made-up workloads: so many units of each kind. */
@@ -23,13 +24,13 @@ static const struct kind {
     uint32_t units;
     const char *settings; /* "name=value:..." of a scenario */
 } kinds[] = {
-    {"explore, few", 24, "ops=6:restart=15:wait=10"},
-    {"explore, tight", 24, "ops=40:len-max=64K:space=256K:wait=8:restart=8:cache=2432K"},
-    {"explore, varied", 24, "ops=24:vary=1:restart=8"},
-    {"explore, crowded", 16,
+    {"explore, few", 12, "ops=6:restart=15:wait=10"},
+    {"explore, tight", 12, "ops=40:len-max=64K:space=256K:wait=8:restart=8:cache=2432K"},
+    {"explore, varied", 16, "ops=24:vary=1:restart=8"},
+    {"explore, crowded", 8,
      "ops=40:vary=1:schedule=random:clients=6:space=16K:flush=4:discard=2:wait=1:restart=1"},
-    {"explore, failing", 24, "ops=40:vary=1:faults=all:space-timeout-ns=1000000000:wait=10"},
-    {"explore, page", 12, "ops=16:vary=1:model=page:restart=10"},
+    {"explore, failing", 8, "ops=40:vary=1:faults=all:space-timeout-ns=1000000000:wait=10"},
+    {"explore, page", 6, "ops=16:vary=1:model=page:restart=10"},
 };
 
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
@@ -82,7 +83,8 @@ static bool make(uint64_t i, struct sim_workload *w, struct sim_try *t, char *fr
     for (uint32_t s = 0; s < sim_hunt_strategies(); s++) {
         uint64_t campaign = 0;
 
-        for (; sim_hunt_workload(s, campaign, w, &crashes, &t->subsets); campaign++) {
+        for (; campaign < SEEDS_MAX && sim_hunt_workload(s, campaign, w, &crashes, &t->subsets);
+             campaign++) {
             if (i-- != 0)
                 continue;
             /* Of about so many steps is a request; the cuts are spread over all. */

@@ -170,7 +170,9 @@ void judge_damage(struct sim_judge *j, const struct sim_state_plan *plan)
 
 bool judge_damage_excuses(const struct sim_judge *j, int error)
 {
-    return j->damage.done && !j->damage.strict && (error == CBD_E_CORRUPT || error == CBD_E_MEDIA);
+    /* MISMATCH: without the newest record the disk is newer than what the cache knows. */
+    return j->damage.done && !j->damage.strict &&
+           (error == CBD_E_CORRUPT || error == CBD_E_MEDIA || error == CBD_E_MISMATCH);
 }
 
 bool judge_damage_explains(const struct sim_judge *j, uint32_t backend,

@@ -85,9 +85,10 @@ static enum sim_work_kind draw_kind(const struct sim_scenario *s, struct sim_rng
         uint32_t percent;
         enum sim_work_kind kind;
     } shares[] = {
-        {s->read, SIM_WORK_READ},       {s->flush, SIM_WORK_FLUSH}, {s->discard, SIM_WORK_DISCARD},
-        {s->zero, SIM_WORK_ZERO},       {s->wait, SIM_WORK_WAIT},   {s->restart, SIM_WORK_RESTART},
-        {s->reattach, SIM_WORK_DETACH},
+        {s->read, SIM_WORK_READ},       {s->flush, SIM_WORK_FLUSH},
+        {s->discard, SIM_WORK_DISCARD}, {s->zero, SIM_WORK_ZERO},
+        {s->wait, SIM_WORK_WAIT},       {s->restart, SIM_WORK_RESTART},
+        {s->reattach, SIM_WORK_DETACH}, {s->fill, SIM_WORK_KIND_COUNT},
     };
     uint64_t dice = sim_rng_below(rng, 100);
 
@@ -103,7 +104,8 @@ static void draw_op(const struct sim_scenario *s, struct sim_rng *rng, uint64_t 
                     struct sim_workload *w)
 {
     enum sim_work_kind kind = draw_kind(s, rng);
-    struct sim_work_op *op = sim_workload_add(w, kind);
+    bool fill = kind == SIM_WORK_KIND_COUNT;
+    struct sim_work_op *op = sim_workload_add(w, fill ? SIM_WORK_WRITE : kind);
     uint64_t block = w->config.logical_block_bytes;
 
     if (kind == SIM_WORK_RESTART) {
@@ -124,7 +126,7 @@ static void draw_op(const struct sim_scenario *s, struct sim_rng *rng, uint64_t 
     }
     if (kind == SIM_WORK_FLUSH)
         return;
-    op->len_bytes = (draw_len(s, rng) + block - 1) / block * block;
+    op->len_bytes = fill ? s->len_max_bytes : (draw_len(s, rng) + block - 1) / block * block;
     op->off_bytes = draw_off(s, rng, next, op->len_bytes) / block * block;
     op->fua = kind != SIM_WORK_READ && sim_rng_below(rng, 100) < s->fua;
 }
@@ -247,13 +249,13 @@ bool sim_scenario_valid(const struct sim_scenario *s, char *why, size_t n)
 {
     struct sim_workload w;
     uint32_t percent =
-        s->read + s->flush + s->discard + s->zero + s->wait + s->restart + s->reattach;
+        s->read + s->flush + s->discard + s->zero + s->wait + s->restart + s->reattach + s->fill;
     uint64_t least = s->config.logical_block_bytes;
     bool ok;
 
     if (percent > 100) {
         snprintf(why, n,
-                 "read, flush, discard, zero, wait, restart and reattach: got %u percent, "
+                 "read, flush, discard, zero, wait, restart, reattach and fill: got %u percent, "
                  "limit 100",
                  percent);
         return false;
@@ -312,6 +314,7 @@ static const struct setting settings[] = {
     {"wait", AT(wait), false, false, 0, 100, "percent: everything is written back"},
     {"restart", AT(restart), false, false, 0, 100, "percent: the power fails, and it goes on"},
     {"reattach", AT(reattach), false, false, 0, 100, "percent: detach and attach"},
+    {"fill", AT(fill), false, false, 0, 100, "percent: a write as large as one may be"},
     {"fua", AT(fua), false, false, 0, 100, "percent of the writes, zeroes, discards"},
 };
 

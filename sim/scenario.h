@@ -33,6 +33,7 @@ struct sim_scenario {
     uint32_t blocks; /* ALL */
     /* Percent of all operations; the rest are writes. ALL: 0 leaves the operation out. */
     uint32_t read, flush, discard, zero, wait, restart, reattach;
+    uint32_t fill; /* percent: writes of len_max_bytes, which make the cache wrap */
     uint32_t fua; /* percent of the writes */
     bool vary;
     struct sim_config config;

@@ -6,11 +6,10 @@
  *
  *   adr, eadr, page   what a power cut leaves of the stores; nothing else. With page the process
  *                     may also die alone: that is where its memory and the medium differ
- *   nested            adr, and the power fails again inside recovery
+ *   nested            adr, and the power fails in the run, and again inside recovery or behind it
  *   the others        adr, and this fault of sim_fault.h
  *
- * A bug is a model's own when the model finds it, adr does not, and no other model does. adr's own
- * are those that neither eadr nor page find.
+ * A bug is a model's own when the model finds it and no other model does, adr included.
  */
 #ifndef SIM_SCORE_H
 #define SIM_SCORE_H

@@ -22,9 +22,9 @@ struct picker {
     enum sim_crash_grain grain;
     unsigned keep_eighths;
     uint64_t seed;
-    uint64_t unit;  /* number of the next unit */
-    uint64_t k;     /* ONE_LOST, ONE_KEPT: the unit */
-    bool by_op;     /* whole operations survive or are lost */
+    uint64_t unit;   /* number of the next unit */
+    uint64_t k;      /* ONE_LOST, ONE_KEPT: the unit */
+    bool by_op;      /* whole operations survive or are lost */
     uint64_t op_end; /* PREFIX: operations below survive */
     struct sim_rng rng;
 };
@@ -113,7 +113,7 @@ static uint64_t pick_unit(struct picker *pick, uint64_t area, uint64_t max)
         if (pick->grain == SIM_GRAIN_LINE)
             return hash_keeps(pick, area) ? max : 0;
         return sim_rng_chance(&pick->rng, pick->keep_eighths, 8) ? max
-                                                                : sim_rng_below(&pick->rng, max);
+                                                                 : sim_rng_below(&pick->rng, max);
     case SIM_CRASH_NONE:
     case SIM_CRASH_PREFIX:
         break;
@@ -220,7 +220,7 @@ static void crash_group(const struct sim_pend *p, uint32_t g, const struct sim_p
     } else {
         struct group_units u;
         list_units(p, g, view->snapshot, &u);
-        for (unsigned i = 0; i < u.count; i++)
+        for (unsigned i = 0; i < u.count && i < UNITS_MAX; i++)
             choice[u.word[i]] = pick_unit(pick, area, u.max[i]);
     }
     if (view->snapshot)

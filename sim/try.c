@@ -241,7 +241,7 @@ static void at_place(struct run *r, uint64_t step, enum sim_class class,
         return;
     }
     if (t->only ? step != t->only_step
-                : (t->cut_every > 1 && draw % t->cut_every != 0) ||
+                : (t->cut_every > 1 && class != SIM_CLASS_RECLAIM && draw % t->cut_every != 0) ||
                       (t->near != NULL && !same_name(t->near, place)))
         return;
     count = subsets(r);
@@ -270,9 +270,14 @@ static void at_place(struct run *r, uint64_t step, enum sim_class class,
         judge_subset(r, step, s, place);
 }
 
+static uint64_t executed(const struct run *r)
+{
+    return r->judge.counts.states + r->result->lazy.executed;
+}
+
 static void at_step(struct run *r, enum sim_class class, struct sim_work_cut *place)
 {
-    uint64_t step = r->result->steps++;
+    uint64_t step = r->result->steps++, before = executed(r);
     uint32_t op = op_now(r);
 
     if (op != r->op) {
@@ -285,6 +290,7 @@ static void at_step(struct run *r, enum sim_class class, struct sim_work_cut *pl
                                                    : ++r->of_disk[place->disk_op];
     r->result->steps_by[class]++;
     at_place(r, step, class, place);
+    r->result->executed_by[class] += executed(r) - before;
     if (r->armed && r->left-- == 0)
         longjmp(r->died, 1);
 }

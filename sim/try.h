@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Tries a workload: runs it, and judges the power cut that it names or, when it names none, the
- * cuts that a strategy chooses. The strategies cut before every step (or one in `cut_every`):
+ * cuts that a strategy chooses. The strategies cut before every step (or one in `cut_every`, and
+ * every step of reclaim, which has few):
  *
  *   none        never: only the run itself is judged
  *   each        nothing survives; everything survives
@@ -53,6 +54,7 @@ struct sim_tried {
     uint64_t steps_by[SIM_CLASS_COUNT];
     uint64_t cuts;
     uint64_t cuts_by[SIM_CLASS_COUNT];
+    uint64_t executed_by[SIM_CLASS_COUNT]; /* states that were judged, by the class of their cut */
     struct sim_judged judged;
     struct sim_lazy_counts lazy; /* EXHAUSTIVE */
     uint64_t failures;

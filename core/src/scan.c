@@ -140,7 +140,7 @@ static void find_end(struct cbd_cache *c, uint32_t id, struct cbd_scan *scan, ui
                 *end = end_of(&r);
             continue;
         }
-        if (bad == CBD_E_MEDIA && slot == *unread && !CBD_CANARY(POISON_IS_EMPTY))
+        if (bad == CBD_E_MEDIA && slot == *unread)
             *unread = slot + 1;
         if (slot >= *unread + GAP_SLOTS || CBD_CANARY(HOLE_ENDS_SCAN))
             return;

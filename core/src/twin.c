@@ -98,6 +98,8 @@ static void read_both(struct cbd_cache *c, uint64_t place, void *a, void *b, uin
 
     which[0] = pm->ops->read(pm, c->super.geo.table_a_off + place, a, len_bytes) == 0;
     which[1] = pm->ops->read(pm, c->super.geo.table_b_off + place, b, len_bytes) == 0;
+    if (CBD_CANARY(UNREADABLE_COPY_REFUSED) && which[0] != which[1])
+        which[0] = which[1] = false;
 }
 
 int cbd_twin_read_backend(struct cbd_cache *c, uint32_t id, struct cbd_backend_config *config,

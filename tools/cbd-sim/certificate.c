@@ -3,6 +3,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "cbd/media_format.h"
+#include "hunt.h"
 #include "sim_tool.h"
 
 #define COUNT_BYTES 48
@@ -20,6 +22,16 @@ static void number(const char *what, uint64_t value, const char *meaning)
     line(what, text, meaning);
 }
 
+/* What the states are of: the same with every compiler and sanitizer. */
+void cbd_sim_build_json(json_t *object)
+{
+    json_t *o = cbd_tool_json_object(object, "build");
+
+    cbd_tool_json_u64(o, "disk_version", CBD_DISK_VERSION);
+    cbd_tool_json_u64(o, "persist_calls", CBD_STEP_COUNT - CBD_STEP_NONE - 1);
+    cbd_tool_json_bool(o, "canaries", sim_hunt_possible());
+}
+
 void cbd_sim_certificate_text(const struct cbd_sim_replay *r, const struct sim_result *result)
 {
     const struct sim_lazy_counts *c = &result->lazy;
@@ -28,6 +40,9 @@ void cbd_sim_certificate_text(const struct cbd_sim_replay *r, const struct sim_r
     printf("  every state of these cuts, model %s, depth %u\n", cbd_sim_model_name(r->model),
            r->crash_depth);
     number("executed", c->executed, "recoveries run to their end and judged");
+    for (int class = 0; class < SIM_CLASS_COUNT; class ++)
+        number(sim_class_name((enum sim_class) class), result->executed_by[class],
+               class == 0 ? "of them, by what the engine was doing at the cut" : "");
     number("merged", c->merged, "ended as one of these: not judged again");
     line("represented", sim_lazy_count_text(c->represented, text, sizeof(text)),
          "states of memory and disks that they stand for");
@@ -48,9 +63,10 @@ void cbd_sim_certificate_json(json_t *doc, const struct cbd_sim_replay *r,
                               const struct sim_campaign *c, const struct sim_result *result)
 {
     const struct sim_lazy_counts *n = &result->lazy;
-    json_t *o = cbd_tool_json_object(doc, "certificate");
+    json_t *o = cbd_tool_json_object(doc, "certificate"), *by;
     char text[COUNT_BYTES];
 
+    cbd_sim_build_json(o);
     cbd_tool_json_text(o, "model", cbd_sim_model_name(r->model));
     cbd_tool_json_u64(o, "depth", r->crash_depth);
     cbd_tool_json_bool(o, "data_checksums", !r->no_data_checksum);
@@ -60,6 +76,9 @@ void cbd_sim_certificate_json(json_t *doc, const struct cbd_sim_replay *r,
     cbd_tool_json_u64(o, "cuts", n->cuts);
     cbd_tool_json_u64(o, "nested_cuts", n->nested_cuts);
     cbd_tool_json_u64(o, "executed", n->executed);
+    by = cbd_tool_json_object(o, "executed_inside");
+    for (int class = 0; class < SIM_CLASS_COUNT; class ++)
+        cbd_tool_json_u64(by, sim_class_name((enum sim_class) class), result->executed_by[class]);
     cbd_tool_json_u64(o, "merged", n->merged);
     cbd_tool_json_text(o, "represented", sim_lazy_count_text(n->represented, text, sizeof(text)));
     cbd_tool_json_text(o, "possible", sim_lazy_count_text(n->states, text, sizeof(text)));

@@ -41,7 +41,7 @@ static const struct cbd_tool_option own[] = {
     {OPT_NAMED, "strategy", "NAME", "none, each, random, partial or exhaustive (partial)"},
     {OPT_NAMED, "subsets", "N", "partial: crash states of each cut (16)"},
     {OPT_NAMED, "crash-depth", "N", "exhaustive: power cuts in a row (1)"},
-    {OPT_NAMED, "cut-every", "N", "cut before one step in N (1)"},
+    {OPT_NAMED, "cut-every", "N", "cut before one step in N, and before each of reclaim (1)"},
     {OPT_NAMED, "generator", "NAME", "random, sequential, zipf or all (random)"},
     {OPT_VARY, "vary", NULL, "each unit has another machine"},
 };
@@ -225,6 +225,10 @@ static void put_summary(const struct explorer *p)
     by = cbd_tool_json_object(o, "cuts_inside");
     for (int c = 0; c < SIM_CLASS_COUNT; c++)
         cbd_tool_json_u64(by, sim_class_name((enum sim_class)c), t->cuts_by[c]);
+    by = cbd_tool_json_object(o, "executed_inside");
+    for (int c = 0; c < SIM_CLASS_COUNT; c++)
+        cbd_tool_json_u64(by, sim_class_name((enum sim_class)c), t->executed_by[c]);
+    cbd_sim_build_json(o);
     cbd_tool_json_u64(o, "executed", t->executed);
     cbd_tool_json_u64(o, "merged", t->merged);
     cbd_tool_json_text(o, "represented", sim_lazy_count_text(t->represented, count, sizeof(count)));
@@ -256,8 +260,9 @@ static void print_summary(const struct explorer *p)
            "\n",
            t->done, t->steps, t->cuts);
     for (int c = 0; c < SIM_CLASS_COUNT; c++)
-        printf("    %-13s %11" PRIu64 "  %s\n", sim_class_name((enum sim_class)c), t->cuts_by[c],
-               cbd_tool_percent(t->cuts_by[c], t->cuts, percent));
+        printf("    %-13s %11" PRIu64 "  %6s %15" PRIu64 " states\n",
+               sim_class_name((enum sim_class)c), t->cuts_by[c],
+               cbd_tool_percent(t->cuts_by[c], t->cuts, percent), t->executed_by[c]);
     printf("  states\n    executed    %13" PRIu64 "  different ones: recovered, checked, compared\n"
            "    merged      %13" PRIu64 "  the same as one of them\n"
            "    represented %13s\n",

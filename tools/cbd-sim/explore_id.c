@@ -148,6 +148,8 @@ void cbd_explore_add(struct cbd_explore *e, const struct sim_explored *u)
     t->cuts += u->cuts;
     for (int c = 0; c < SIM_CLASS_COUNT; c++)
         t->cuts_by[c] += u->cuts_by[c];
+    for (int c = 0; c < SIM_CLASS_COUNT; c++)
+        t->executed_by[c] += u->executed_by[c];
     t->executed += u->executed;
     t->merged += u->merged;
     t->represented = sim_lazy_count_add(t->represented, u->represented);

@@ -18,6 +18,7 @@ struct cbd_explore_totals {
     uint64_t steps, cuts;
     uint64_t cuts_by[SIM_CLASS_COUNT];
     uint64_t executed, merged;
+    uint64_t executed_by[SIM_CLASS_COUNT];
     struct sim_lazy_count represented;
     uint64_t nested, twice, killed, backing, lost_copies, faults, full, sectors;
     uint64_t failed; /* units */

@@ -72,6 +72,8 @@ int cbd_sim_report_json(const struct cbd_sim_replay *r, const struct cbd_sim_tra
                         const struct sim_campaign *c, const struct sim_result *result, FILE *out);
 
 /* What the exhaustive strategy has covered: lines of text, or an object of the report. */
+/* Into a certificate: what of the build decides what was run. */
+void cbd_sim_build_json(json_t *object);
 void cbd_sim_certificate_text(const struct cbd_sim_replay *r, const struct sim_result *result);
 void cbd_sim_certificate_json(json_t *doc, const struct cbd_sim_replay *r,
                               const struct sim_campaign *c, const struct sim_result *result);
