@@ -37,7 +37,9 @@ struct drain {
     struct cbd_pcache_drained *out;
     struct pc_io io;
     bool dry;
-    uint8_t *used; /* bool, one a segment: has live keys */
+    bool moved;                 /* dirty_tail was stored */
+    struct cbd_pcache_pos last; /* there */
+    uint8_t *used;              /* bool, one a segment: has live keys */
 };
 
 static bool flag(const struct drain *d, unsigned bit)
@@ -189,6 +191,8 @@ static int commit_kset(struct drain *d, const struct cbd_pcache_kset *kset)
     }
     if (flag(d, CBD_PCACHE_DRAIN_DISK_ONLY))
         return 0;
+    d->moved = true;
+    d->last = kset->next;
     return pc_tail_store(d->pc, PC_DIRTY_TAIL_OFF, kset->next);
 }
 
@@ -280,11 +284,21 @@ static int clear_head(struct drain *d)
     return store(d->pc, off, zeroes, sizeof(zeroes));
 }
 
+/* Whether a tail is where it should be, with nothing about it to put right. */
+static bool settled(const struct cbd_pcache_slots *slots, struct cbd_pcache_pos driver,
+                    struct cbd_pcache_pos wanted)
+{
+    return (slots->valid[0] || slots->zero[0]) && (slots->valid[1] || slots->zero[1]) &&
+           pc_pos_equal(driver, wanted);
+}
+
 /* K4, K6. Everything dirty is on the disk, and dirty_tail is at the head. */
 static int empty_cache(struct drain *d)
 {
-    int error = pc_tail_store(d->pc, PC_KEY_TAIL_OFF, d->out->head);
+    int error = 0;
 
+    if (!settled(&d->pc->key_slots, d->pc->driver_key_tail, d->out->head))
+        error = pc_tail_store(d->pc, PC_KEY_TAIL_OFF, d->out->head);
     for (uint32_t i = 0; error == 0 && i < d->pc->seg_count; i++)
         if (d->used[i] && d->pc->gen[i] < UINT64_MAX)
             error = pc_gen_store(d->pc, i, d->pc->gen[i] + 1);
@@ -294,6 +308,7 @@ static int empty_cache(struct drain *d)
 static int finish(struct drain *d)
 {
     struct cbd_pcache_drained *out = d->out;
+    struct cbd_pcache *pc = d->pc;
     int error;
 
     out->emptied |= flag(d, CBD_PCACHE_DRAIN_EMPTY) || flag(d, CBD_PCACHE_DRAIN_LOG_END) ||
@@ -302,13 +317,14 @@ static int finish(struct drain *d)
     if (d->dry || flag(d, CBD_PCACHE_DRAIN_DISK_ONLY))
         return 0;
     error = clear_head(d);
-    /* Also where nothing was dirty: a slot that was torn is written again. */
-    if (error == 0 && (out->emptied || out->ksets == 0))
+    /* Also where nothing was dirty: what is wrong with a tail ends here. */
+    if (error == 0 && (d->moved ? !pc_pos_equal(d->last, out->head)
+                                : !settled(&pc->dirty_slots, pc->driver_dirty_tail, out->head)))
         error = pc_tail_store(d->pc, PC_DIRTY_TAIL_OFF, out->head);
     if (error == 0 && out->emptied)
         error = empty_cache(d);
-    if (error == 0 && !out->emptied && !pc_pos_equal(d->pc->key_tail, d->pc->driver_key_tail))
-        error = pc_tail_store(d->pc, PC_KEY_TAIL_OFF, d->pc->key_tail);
+    else if (error == 0 && !settled(&pc->key_slots, pc->driver_key_tail, pc->key_tail))
+        error = pc_tail_store(d->pc, PC_KEY_TAIL_OFF, pc->key_tail);
     return error;
 }
 

@@ -70,26 +70,25 @@ static bool newest_was_torn(const struct cbd_pcache *pc, const struct pc_twin *t
 }
 
 /*
- * A format writes slot 0 with sequence 1 at 0:0 and does not touch slot 1. The first update goes to
- * slot 1 with sequence 2, one key set further; anything else there is older than the format.
+ * A format writes slot 0 with sequence 1 at 0:0 and does not touch slot 1. As long as slot 0 is so,
+ * slot 1 has had one update in the first activation (sequence 2) and at most one in each later one,
+ * and each activation counts in cache_info. More than that is older than the format. With fewer, the
+ * log has to lead from one to the other; where key_tail has moved on, nobody can tell.
  */
 static bool is_stale(const struct cbd_pcache *pc, const struct pc_twin *t)
 {
     const struct cbd_pcache_pos start = {0, 0};
-    struct cbd_pcache_walk walk;
-    struct cbd_pcache_kset kset;
-    bool stale = false;
+    struct cbd_pcache_pos pos;
+    int info = pc->info_slots.newest;
 
     if (!t->slots.valid[0] || t->slots.newest != 1 || t->slots.seq[0] != 1 ||
         !pc_pos_equal(pc_tail_decode(pc->big_endian, t->bytes[0]), start))
         return false;
-    if (t->slots.seq[1] != 2)
+    if (info >= 0 && t->slots.seq[1] > pc->info_slots.seq[info] + 1)
         return true;
-    if (cbd_pcache_walk_begin(&walk, pc, start) == 0)
-        stale = !cbd_pcache_walk_next(&walk, &kset) ||
-                !pc_pos_equal(kset.next, pc_tail_decode(pc->big_endian, t->bytes[1]));
-    cbd_pcache_walk_end(&walk);
-    return stale;
+    pos = pc_tail_decode(pc->big_endian, t->bytes[1]);
+    return t->off[0] == PC_DIRTY_TAIL_OFF && pc->key_tail_valid &&
+           pc_pos_equal(pc->key_tail, start) && !pc_pos_equal(pos, start) && !leads(pc, start, pos);
 }
 
 static void say(struct cbd_pcache_sink *sink, uint32_t code, const char *what, uint32_t slot,

@@ -14,6 +14,14 @@ if ! diff <(echo "$in_sources") <(echo "$in_design"); then
     status=1
 fi
 
+# The same for pcache/src and docs/dm-pcache.md.
+in_sources=$(grep -hoE '^ \* [A-Z][0-9]  ' pcache/src/*.c | tr -d ' *' | sort)
+in_doc=$(grep -hoE '^- \*\*[A-Z][0-9]\*\*' docs/dm-pcache.md | tr -d ' *-' | sort)
+if ! diff <(echo "$in_sources") <(echo "$in_doc"); then
+    echo "invariants: < pcache/src only, > docs/dm-pcache.md only"
+    status=1
+fi
+
 faults=$(grep -oE '^\| [DC][0-9]+ \|' docs/design.md | tr -d ' |')
 expected=$(printf 'D%d\n' $(seq 25); printf 'C%d\n' $(seq 8))
 if ! diff <(echo "$expected") <(echo "$faults"); then

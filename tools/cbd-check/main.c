@@ -3,6 +3,8 @@
 #include <stdlib.h>
 
 #include "cbd/check.h"
+#include "cbd/pcache.h"
+#include "pcache.h"
 #include "report.h"
 #include "tool_device.h"
 #include "tool_exit.h"
@@ -23,7 +25,7 @@ static const struct cbd_tool_option options[] = {
 static const struct cbd_tool_usage usage = {
     .program = "cbd-check",
     .synopsis = "[OPTIONS] DEVICE",
-    .summary = "Checks a CBD cache that is not in use. Changes nothing.",
+    .summary = "Checks a CBD cache, or a device of dm-pcache, that is not in use. Changes nothing.",
     .options = options,
     .option_count = sizeof(options) / sizeof(options[0]),
     .operands_min = 1,
@@ -163,6 +165,11 @@ int main(int argc, char **argv)
     code = cbd_tool_device_open(&device, a.path, CBD_SHIM_PMEM_READONLY, 0);
     if (code != 0)
         return code;
+    if (cbd_pcache_probe(device.pm)) {
+        code = pcache_check(&device, a.data, a.json, a.verbose, a.quiet);
+        cbd_tool_device_close(&device);
+        return code;
+    }
     summary = malloc(sizeof(*summary));
     if (summary == NULL) {
         cbd_tool_error_code(a.path, "cannot be checked", CBD_E_NOMEM);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cbd/pcache.h"
 #include "tool_json.h"
 #include "tool_message.h"
 #include "tool_size.h"
@@ -43,6 +44,8 @@ static void json_finding(struct report *r, const struct cbd_check_finding *f)
     cbd_tool_json_u64(o, "code", f->problem->code);
     cbd_tool_json_text(o, "name", f->problem->name);
     cbd_tool_json_text(o, "severity", severity(f->problem));
+    if (cbd_pcache_problem_hole(f->problem->code)[0] != '\0')
+        cbd_tool_json_text(o, "driver_fault", cbd_pcache_problem_hole(f->problem->code));
     cbd_tool_json_text(o, "what", f->what);
     cbd_tool_json_text(o, "sentence", f->problem->sentence);
     cbd_tool_json_text(o, "repair", f->problem->repair);
@@ -82,18 +85,22 @@ static void print_what(const struct cbd_check_finding *f)
 
 static void text_finding(const struct report *r, const struct cbd_check_finding *f)
 {
+    const char *hole = cbd_pcache_problem_hole(f->problem->code);
+    bool error = f->problem->severity == CBD_CHECK_ERROR;
+
     if (r->quiet && f->problem->severity != CBD_CHECK_ERROR)
         return;
     printf("%s: %s %" PRIu32 ": ", r->path, severity(f->problem), f->problem->code);
     print_what(f);
-    printf(": %s", f->problem->sentence);
+    printf(": %s%s%s", f->problem->sentence, hole[0] != '\0' ? ": dm-pcache " : "", hole);
     if (f->got != 0 || f->limit != 0)
         printf(": got %" PRIu64 ", limit %" PRIu64, f->got, f->limit);
     if (f->range_known)
-        printf(": backend %" PRIu32 ", bytes %" PRIu64 "..%" PRIu64 "%s", f->backend,
-               f->addr_bytes, f->addr_bytes + f->len_bytes - 1, f->dirty ? ", dirty" : "");
+        printf(": backend %" PRIu32 ", bytes %" PRIu64 "..%" PRIu64 "%s", f->backend, f->addr_bytes,
+               f->addr_bytes + f->len_bytes - 1, f->dirty ? ", dirty" : "");
     printf("\n");
-    if (r->verbose)
+    /* The faults of that driver go on doing harm: what to do about them is always said. */
+    if (r->verbose || (hole[0] != '\0' && error))
         printf("    repair: %s\n    costs: %s\n", f->problem->repair, f->problem->cost);
 }
 

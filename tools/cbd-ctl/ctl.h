@@ -19,10 +19,13 @@ struct ctl {
     uint32_t streams;       /* 0: the default */
     uint32_t logical_block; /* 0: the default */
     bool discard_dirty, accept_backing, suspect, give_up, json;
-    const char *output; /* of salvage, or NULL */
+    const char *output; /* of salvage and dm-pcache, or NULL */
     const char *cache;  /* of guard, or NULL: all that are known */
     const char *caches; /* of guard: the file that lists them, or NULL: CTL_CACHES */
     bool udev;
+    /* of dm-pcache */
+    bool dry_run, empty, past_damage, from_key_tail, allow_loss, log_end_given;
+    uint32_t log_end_seg, log_end_off;
 };
 
 #define CTL_CACHES "/etc/cbd/caches"

@@ -3,7 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cbd/pcache.h"
 #include "ctl.h"
+#include "pcache.h"
 #include "tool_exit.h"
 #include "tool_options.h"
 #include "tool_size.h"
@@ -21,7 +23,13 @@ enum {
     KEY_JSON,
     KEY_CACHE,
     KEY_CACHES,
-    KEY_UDEV
+    KEY_UDEV,
+    KEY_DRY_RUN,
+    KEY_EMPTY,
+    KEY_PAST_DAMAGE,
+    KEY_FROM_KEY_TAIL,
+    KEY_ALLOW_LOSS,
+    KEY_LOG_END,
 };
 
 static const struct cbd_tool_option options[] = {
@@ -49,6 +57,14 @@ static const struct cbd_tool_option options[] = {
      "guard: where the caches are, one path a line\n"
      "(default: " CTL_CACHES ", and /dev/pmem*)"},
     {KEY_UDEV, "udev", NULL, "guard: answer for a udev rule"},
+    /* The rest is for writeback of a device of dm-pcache, which also takes --output and --json. */
+    {KEY_DRY_RUN, "dry-run", NULL, "dm-pcache: say what writeback would write; change nothing"},
+    {KEY_EMPTY, "empty", NULL, "dm-pcache: leave nothing cached, clean data neither"},
+    {KEY_PAST_DAMAGE, "past-damage", NULL, "dm-pcache: go on behind damage in the log"},
+    {KEY_FROM_KEY_TAIL, "from-key-tail", NULL,
+     "dm-pcache: write all that is in the log, not only what is dirty"},
+    {KEY_ALLOW_LOSS, "allow-data-loss", NULL, "dm-pcache: leave out what is damaged, and lose it"},
+    {KEY_LOG_END, "log-end", "SEG:OFF", "dm-pcache: take the log for ended there"},
 };
 
 static const struct cbd_tool_usage usage = {
@@ -63,6 +79,7 @@ static const struct cbd_tool_usage usage = {
         "  salvage NAME        what is certainly good of a damaged backend, to its disk; the\n"
         "                      rest is listed, the cache stays as it is\n"
         "  stat                what is cached and what is dirty\n"
+        "On a device of dm-pcache: writeback --backing PATH, and stat.\n"
         "  guard [DISK]        disks that must not be used by themselves: a cache before\n"
         "                      them was not detached cleanly. No DEVICE; see --caches",
     .options = options,
@@ -99,6 +116,17 @@ static const struct command commands[] = {
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 
+static const struct command pcache_commands[] = {
+    {NULL, "writeback", 0, 0,
+     BIT(KEY_BACKING) | BIT(KEY_ACCEPT) | BIT(KEY_BLOCK) | BIT(KEY_OUTPUT) | BIT(KEY_JSON) |
+         BIT(KEY_DRY_RUN) | BIT(KEY_EMPTY) | BIT(KEY_PAST_DAMAGE) | BIT(KEY_FROM_KEY_TAIL) |
+         BIT(KEY_ALLOW_LOSS) | BIT(KEY_LOG_END),
+     0, pcache_writeback},
+    {NULL, "stat", 0, 0, BIT(KEY_JSON), 0, pcache_stat},
+};
+
+#define PCACHE_COMMAND_COUNT (sizeof(pcache_commands) / sizeof(pcache_commands[0]))
+
 static int take_number(const struct cbd_tool_parser *parser, struct ctl *ctl)
 {
     char why[256];
@@ -124,6 +152,53 @@ static int take_number(const struct cbd_tool_parser *parser, struct ctl *ctl)
     else
         ctl->cache_bytes = value;
     return 0;
+}
+
+/* "SEG:OFF", as cbd-check and the status line of the driver show places. */
+static int take_log_end(const struct cbd_tool_parser *parser, struct ctl *ctl)
+{
+    const char *colon = strchr(parser->argument, ':');
+    char first[32], why[256];
+    uint64_t seg = 0, off = 0;
+
+    if (colon == NULL || (size_t)(colon - parser->argument) >= sizeof(first))
+        return cbd_tool_usage_error(&usage, "--log-end: got '%s', limit SEG:OFF", parser->argument);
+    memcpy(first, parser->argument, (size_t)(colon - parser->argument));
+    first[colon - parser->argument] = '\0';
+    if (cbd_tool_parse_number("--log-end", first, 0, CBD_PCACHE_SEGMENTS_MAX - 1, &seg, why,
+                              sizeof(why)) != 0 ||
+        cbd_tool_parse_number("--log-end", colon + 1, 0, CBD_PCACHE_DATA_BYTES - 1, &off, why,
+                              sizeof(why)) != 0)
+        return cbd_tool_usage_error(&usage, "%s", why);
+    ctl->log_end_given = true;
+    ctl->log_end_seg = (uint32_t)seg;
+    ctl->log_end_off = (uint32_t)off;
+    return 0;
+}
+
+static int take_pcache_option(const struct cbd_tool_parser *parser, struct ctl *ctl)
+{
+    switch (parser->key) {
+    case KEY_DRY_RUN:
+        ctl->dry_run = true;
+        return 0;
+    case KEY_EMPTY:
+        ctl->empty = true;
+        return 0;
+    case KEY_PAST_DAMAGE:
+        ctl->past_damage = true;
+        return 0;
+    case KEY_FROM_KEY_TAIL:
+        ctl->from_key_tail = true;
+        return 0;
+    case KEY_ALLOW_LOSS:
+        ctl->allow_loss = true;
+        return 0;
+    case KEY_LOG_END:
+        return take_log_end(parser, ctl);
+    default:
+        return take_number(parser, ctl);
+    }
 }
 
 static int take_option(const struct cbd_tool_parser *parser, struct ctl *ctl)
@@ -160,7 +235,7 @@ static int take_option(const struct cbd_tool_parser *parser, struct ctl *ctl)
         ctl->udev = true;
         return 0;
     default:
-        return take_number(parser, ctl);
+        return take_pcache_option(parser, ctl);
     }
 }
 
@@ -173,14 +248,15 @@ static const char *option_name(unsigned bits)
 }
 
 /* The command that the operands behind the device name, and whether the options go with it. */
-static int find_command(const struct cbd_tool_parser *parser, unsigned given, struct ctl *ctl,
+static int find_command(const struct cbd_tool_parser *parser, unsigned given,
+                        const struct command *table, size_t count, struct ctl *ctl,
                         const struct command **command)
 {
     char **word = parser->operands + 1;
     int left = parser->operand_count - 1;
 
-    for (size_t i = 0; i < COMMAND_COUNT; i++) {
-        const struct command *c = &commands[i];
+    for (size_t i = 0; i < count; i++) {
+        const struct command *c = &table[i];
         int words = c->group != NULL ? 2 : 1;
 
         if (left < words || (c->group != NULL && strcmp(word[0], c->group) != 0) ||
@@ -227,6 +303,7 @@ int main(int argc, char **argv)
     enum cbd_tool_next next;
     struct ctl ctl = {0};
     unsigned given = 0;
+    bool pcache;
     int code;
 
     cbd_tool_options_begin(&parser, &usage, argc, argv);
@@ -243,12 +320,16 @@ int main(int argc, char **argv)
     if (parser.operand_count < 2)
         return cbd_tool_usage_error(&usage, "operands: got 1, limit 2..4");
     ctl.path = parser.operands[0];
-    code = find_command(&parser, given, &ctl, &command);
+    pcache = ctl_is_pcache(ctl.path);
+    if (pcache)
+        code = find_command(&parser, given, pcache_commands, PCACHE_COMMAND_COUNT, &ctl, &command);
+    else
+        code = find_command(&parser, given, commands, COMMAND_COUNT, &ctl, &command);
     if (code == 0 && ctl.name != NULL &&
         (ctl.name[0] == '\0' || strlen(ctl.name) > CBD_BACKEND_NAME_BYTES))
         code = cbd_tool_usage_error(&usage, "NAME: got %zu bytes, limit 1..%u", strlen(ctl.name),
                                     CBD_BACKEND_NAME_BYTES);
-    if (code == 0 && ctl.backing != NULL && ctl.name == NULL)
+    if (code == 0 && ctl.backing != NULL && ctl.name == NULL && !pcache)
         code = cbd_tool_usage_error(&usage, "writeback: --backing needs a NAME");
     return code != 0 ? code : command->run(&ctl);
 }

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Findings come as those of our own format; what differs is the summary. */
+#include "pcache.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "cbd/pcache.h"
+#include "tool_exit.h"
+#include "tool_json.h"
+#include "tool_message.h"
+#include "tool_size.h"
+
+static int found(void *arg, const struct cbd_check_finding *finding)
+{
+    report_finding(arg, finding);
+    return 0;
+}
+
+static void json_pos(json_t *o, const char *key, struct cbd_pcache_pos pos)
+{
+    json_t *p = cbd_tool_json_object(o, key);
+
+    cbd_tool_json_u64(p, "segment", pos.seg);
+    cbd_tool_json_u64(p, "offset_bytes", pos.off_bytes);
+}
+
+static void json_summary(struct report *r, const struct cbd_pcache_summary *s)
+{
+    json_t *o;
+
+    cbd_tool_json_u64(r->document, "findings_omitted", r->findings_omitted);
+    o = cbd_tool_json_object(r->document, "summary");
+    cbd_tool_json_text(o, "media", "dm-pcache");
+    cbd_tool_json_u64(o, "errors", s->errors);
+    cbd_tool_json_u64(o, "notes", s->infos);
+    cbd_tool_json_bool(o, "driver_refuses", s->driver_refuses);
+    if (!s->loaded)
+        return;
+    cbd_tool_json_u64(o, "segments", s->seg_num);
+    cbd_tool_json_u64(o, "cache_segments", s->seg_count);
+    cbd_tool_json_u64(o, "segment_bytes", CBD_PCACHE_SEGMENT_BYTES);
+    cbd_tool_json_u64(o, "gc_percent", s->gc_percent);
+    cbd_tool_json_bool(o, "big_endian", s->big_endian);
+    cbd_tool_json_bool(o, "data_checksums", s->data_crc);
+    cbd_tool_json_bool(o, "metadata_image", s->image);
+    json_pos(o, "key_tail", s->key_tail);
+    json_pos(o, "dirty_tail", s->dirty_tail);
+    if (!s->walked)
+        return;
+    json_pos(o, "head", s->head);
+    cbd_tool_json_u64(o, "used_segments", s->view.used_segments);
+    cbd_tool_json_u64(o, "key_sets", s->view.kset_count);
+    cbd_tool_json_u64(o, "keys", s->view.key_count);
+    cbd_tool_json_u64(o, "stale_keys", s->view.stale_count);
+    cbd_tool_json_u64(o, "dirty_key_sets", s->view.dirty_kset_count);
+    cbd_tool_json_u64(o, "dirty_keys", s->view.dirty_key_count);
+    cbd_tool_json_u64(o, "dirty_bytes", s->view.dirty_bytes);
+    cbd_tool_json_u64(o, "data_bytes", s->data_bytes);
+}
+
+static void text_summary(const struct report *r, const struct cbd_pcache_summary *s, bool data)
+{
+    char dirty[CBD_TOOL_SIZE_TEXT_BYTES];
+
+    if (r->quiet)
+        return;
+    if (s->loaded)
+        printf("%s: dm-pcache: %" PRIu32 " segments of 16 MiB, %s data checksums, gc_percent "
+               "%" PRIu32 "%s\n",
+               r->path, s->seg_count, s->data_crc ? "with" : "without", s->gc_percent,
+               s->big_endian ? ", big-endian" : "");
+    if (s->walked)
+        printf("%s: key_tail %" PRIu32 ":%" PRIu32 ", dirty_tail %" PRIu32 ":%" PRIu32
+               ", head %" PRIu32 ":%" PRIu32 "; %" PRIu64 " keys, %" PRIu64
+               " of them dirty (%s); %" PRIu32 " segments used\n",
+               r->path, s->key_tail.seg, s->key_tail.off_bytes, s->dirty_tail.seg,
+               s->dirty_tail.off_bytes, s->head.seg, s->head.off_bytes, s->view.key_count,
+               s->view.dirty_key_count, cbd_tool_size_human(s->view.dirty_bytes, dirty),
+               s->view.used_segments);
+    if (r->verbose && s->data_bytes != 0)
+        printf("%s: %" PRIu64 " bytes of data verified\n", r->path, s->data_bytes);
+    if (s->errors == 0)
+        printf("%s: clean, checked %s%s\n", r->path, data ? "the log and data" : "the log",
+               s->view.dirty_key_count != 0 ? "; the backing device alone is stale" : "");
+    else
+        printf("%s: %" PRIu64 " problem%s%s; nothing was changed\n", r->path, s->errors,
+               s->errors == 1 ? "" : "s",
+               s->driver_refuses ? "; the driver would refuse the device" : "");
+}
+
+int pcache_check(const struct cbd_tool_device *device, bool data, bool json, bool verbose,
+                 bool quiet)
+{
+    struct cbd_pcache_check_options options = {.data = data};
+    struct cbd_pcache_summary summary;
+    struct cbd_pcache_sink sink = {.found = found};
+    struct report report;
+    int code = CBD_EXIT_CLEAN, error;
+
+    report_open(&report, device->path, json, verbose, quiet);
+    sink.arg = &report;
+    error = cbd_pcache_check(device->pm, device->env, &options, &sink, &summary);
+    if (summary.errors != 0)
+        code = CBD_EXIT_LEFT;
+    if (error != 0) {
+        cbd_tool_error_code(device->path, "cannot be checked", error);
+        code |= CBD_EXIT_OPERATIONAL;
+    }
+    if (json)
+        json_summary(&report, &summary);
+    else if (error == 0)
+        text_summary(&report, &summary, data);
+    if (report_close(&report, code) != 0) {
+        cbd_tool_error(NULL, "standard output: cannot be written");
+        code |= CBD_EXIT_OPERATIONAL;
+    }
+    return code;
+}
