@@ -67,6 +67,8 @@ static void check_end(struct pc_check *c)
         say_log(c, CBD_PCACHE_LOG_MEDIA, pos, 0, 0);
     if (cbd_pcache_log_resume(&c->walk, &found))
         say_log(c, CBD_PCACHE_LOG_DAMAGED, pos, cbd_pcache_pos_off(&c->pc, found), 0);
+    else if (end == CBD_PCACHE_END_ZERO && cbd_pcache_log_search(&c->walk, &found))
+        say_log(c, CBD_PCACHE_LOG_BEHIND, found, 0, 0);
     else if (end == CBD_PCACHE_END_OVERRUN)
         say_log(c, CBD_PCACHE_LOG_OVERRUN, pos, 0, 0);
     else if (end == CBD_PCACHE_END_TORN)

@@ -18,6 +18,8 @@ struct pc_check {
     struct cbd_pcache_pos *places; /* by order: the key set that a key is in */
     uint32_t *heap;
     uint64_t range_count, range_cap, key_count, alloc_bytes;
+    uint64_t old_order; /* of the first key of an earlier life; UINT64_MAX: none */
+    struct pc_range old_key;
 };
 
 enum pc_check_tag {

@@ -6,7 +6,7 @@
 #include "sort.h"
 
 /* How many of the keys under one piece are looked at: a bound for media that repeat one range. */
-#define COVER_MAX 256u
+#define COVER_MAX 64u
 
 struct cbd_check_finding pc_key_finding(const struct pc_check *c, uint32_t code,
                                         const struct cbd_pcache_kset *kset, uint32_t index,
@@ -150,11 +150,6 @@ void pc_check_key(struct pc_check *c, const struct cbd_pcache_kset *kset, uint32
 
 /* --- against each other --- */
 
-static uint64_t segment_of(uint64_t place)
-{
-    return (place - CBD_PCACHE_SEGMENTS_OFF) / CBD_PCACHE_SEGMENT_BYTES;
-}
-
 /* A finding about a key of which the range is kept; what is missing of its place is its index. */
 static void say_range(struct pc_check *c, uint32_t code, const struct pc_range *r, uint64_t addr,
                       uint64_t len, uint64_t got, uint64_t limit)
@@ -173,29 +168,61 @@ static void say_range(struct pc_check *c, uint32_t code, const struct pc_range *
     pc_report(c->sink, &f);
 }
 
-/* The key on top against those that it hides. */
+/*
+ * Of the keys that cover one piece: the first in the log whose space was taken before that of one
+ * that stands earlier in the log.
+ */
+static void find_old(struct pc_check *c, const struct pc_cover *cover, uint64_t n, uint64_t at)
+{
+    for (uint64_t i = 0; i < n; i++) {
+        const struct pc_range *later = &cover->ranges[cover->items[i]];
+
+        if (later->first + later->len <= at || later->order >= c->old_order)
+            continue;
+        for (uint64_t k = 0; k < n; k++) {
+            const struct pc_range *r = &cover->ranges[cover->items[k]];
+
+            if (r->first + r->len > at && r->order < later->order &&
+                r->tag >> PC_TAG_BITS == later->tag >> PC_TAG_BITS && r->place > later->place) {
+                c->old_order = later->order;
+                c->old_key = *later;
+                break;
+            }
+        }
+    }
+}
+
+/* The keys that cover one piece; the one on top hides the others. */
 static int check_piece(void *arg, const struct pc_range *top, uint64_t skip, uint64_t len,
                        const struct pc_cover *cover)
 {
     struct pc_check *c = arg;
     uint64_t n = cover->count < COVER_MAX ? cover->count : COVER_MAX;
+    uint64_t at = top->first + skip;
 
-    for (uint64_t i = 1; i < n; i++) {
+    for (uint64_t i = 1; i < n && (top->tag & PC_TAG_CLEAN) != 0; i++) {
         const struct pc_range *r = &cover->ranges[cover->items[i]];
 
-        if (r->first + r->len <= top->first + skip)
-            continue; /* it has ended */
-        if ((top->tag & PC_TAG_CLEAN) != 0 && (r->tag & PC_TAG_DIRTY) != 0) {
-            say_range(c, CBD_PCACHE_KEY_CLEAN_OVER_DIRTY, top, top->first + skip, len, 0, 0);
-            return c->sink->stop;
-        }
-        if (segment_of(r->place) == segment_of(top->place) && r->place > top->place) {
-            say_range(c, CBD_PCACHE_LOG_STALE, top, top->first + skip, len, top->place, r->place);
-            c->out->drain_doubtful = true;
-            return c->sink->stop;
+        if (r->first + r->len > at && (r->tag & PC_TAG_DIRTY) != 0) {
+            say_range(c, CBD_PCACHE_KEY_CLEAN_OVER_DIRTY, top, at, len, 0, 0);
+            break;
         }
     }
+    if (n > 1)
+        find_old(c, cover, n, at);
     return c->sink->stop;
+}
+
+static void check_old(struct pc_check *c)
+{
+    const struct pc_range *r = &c->old_key;
+
+    if (c->old_order == UINT64_MAX)
+        return;
+    c->out->drain_doubtful = true;
+    c->out->log_end_known = true;
+    c->out->log_end = c->places[c->old_order];
+    say_range(c, CBD_PCACHE_LOG_STALE, r, r->first, r->len, 0, 0);
 }
 
 /* Ranges are sorted by address. */
@@ -261,8 +288,10 @@ void pc_check_space(struct pc_check *c)
 {
     if (c->range_count == 0)
         return;
+    c->old_order = UINT64_MAX;
     if (pc_sweep(c->ranges, c->range_count, c->heap, check_piece, c) != 0)
         return;
+    check_old(c);
     check_cuts(c);
     check_overlaps(c);
 }

@@ -342,9 +342,8 @@ static bool load_tail(struct cbd_pcache *pc, struct cbd_pcache_sink *sink, const
             say_tail(pc, sink, CBD_PCACHE_HEADER_BYTES, what, i, t.off[i], 0, 0);
     }
     if (slot < 0) {
-        if (!t.slots.media[0] && !t.slots.media[1])
-            say_tail(pc, sink, CBD_PCACHE_TAIL_NONE, what, CBD_CHECK_NONE, off, 0, 0);
-        return false;
+        pc->driver_refuses = true;
+        return false; /* pc_judge_tails() says more */
     }
     *pos = pc_tail_decode(pc->big_endian, t.bytes[slot]);
     if (pos->seg < pc->seg_count && pos->off_bytes < CBD_PCACHE_DATA_BYTES)

@@ -155,6 +155,9 @@ static bool is_newer(const struct cbd_pcache_walk *walk, const struct cbd_pcache
     return false;
 }
 
+/* Damage of more than this is not looked behind. One key set takes at most 5144 bytes. */
+#define SEARCH_BYTES 131072u
+
 /* The first newer key set at or behind pos in its segment. The magic is at byte 8 of a key set. */
 static bool search(const struct cbd_pcache_walk *walk, struct cbd_pcache_pos pos,
                    struct cbd_pcache_pos *found)
@@ -165,7 +168,7 @@ static bool search(const struct cbd_pcache_walk *walk, struct cbd_pcache_pos pos
     struct cbd_pcache_kset kset;
     uint32_t at = ((pos.off_bytes + 7) & ~7u) + 8; /* of the word that is looked at */
 
-    while (at + 16 <= CBD_PCACHE_DATA_BYTES) {
+    while (at + 16 <= CBD_PCACHE_DATA_BYTES && at - pos.off_bytes < SEARCH_BYTES) {
         uint32_t len_bytes = PC_PAGE_BYTES - at % PC_PAGE_BYTES;
 
         if (pc->pm->ops->read(pc->pm, base + at, bytes, len_bytes) != 0)
@@ -186,6 +189,19 @@ static bool search(const struct cbd_pcache_walk *walk, struct cbd_pcache_pos pos
 }
 
 bool cbd_pcache_log_resume(const struct cbd_pcache_walk *walk, struct cbd_pcache_pos *found)
+{
+    switch (walk->end) {
+    case CBD_PCACHE_END_NO_MAGIC:
+    case CBD_PCACHE_END_TORN:
+    case CBD_PCACHE_END_OVERRUN:
+    case CBD_PCACHE_END_MEDIA:
+        return cbd_pcache_log_search(walk, found);
+    default:
+        return false;
+    }
+}
+
+bool cbd_pcache_log_search(const struct cbd_pcache_walk *walk, struct cbd_pcache_pos *found)
 {
     struct cbd_pcache_kset kset;
 

@@ -123,6 +123,8 @@ static void judge(struct cbd_pcache *pc, struct cbd_pcache_sink *sink, const cha
             pc_say(sink, CBD_PCACHE_TAIL_SLOT, what, (uint32_t)i, t.off[i], 0, 0);
         }
     }
+    if (t.slots.newest < 0 && !*valid && !t.slots.media[0] && !t.slots.media[1])
+        pc_say(sink, CBD_PCACHE_TAIL_NONE, what, CBD_CHECK_NONE, off, 0, 0);
     if (!t.slots.valid[0] || !t.slots.valid[1])
         return;
     ahead = (uint8_t)(t.slots.seq[1] - t.slots.seq[0]);

@@ -49,6 +49,8 @@ static void json_summary(struct report *r, const struct cbd_pcache_summary *s)
     if (!s->walked)
         return;
     json_pos(o, "head", s->head);
+    if (s->log_end_known)
+        json_pos(o, "log_end", s->log_end);
     cbd_tool_json_u64(o, "used_segments", s->view.used_segments);
     cbd_tool_json_u64(o, "key_sets", s->view.kset_count);
     cbd_tool_json_u64(o, "keys", s->view.key_count);
@@ -78,6 +80,10 @@ static void text_summary(const struct report *r, const struct cbd_pcache_summary
                s->dirty_tail.off_bytes, s->head.seg, s->head.off_bytes, s->view.key_count,
                s->view.dirty_key_count, cbd_tool_size_human(s->view.dirty_bytes, dirty),
                s->view.used_segments);
+    if (s->log_end_known)
+        printf("%s: to end the log where an earlier life begins: cbd-ctl --log-end %" PRIu32
+               ":%" PRIu32 "\n",
+               r->path, s->log_end.seg, s->log_end.off_bytes);
     if (r->verbose && s->data_bytes != 0)
         printf("%s: %" PRIu64 " bytes of data verified\n", r->path, s->data_bytes);
     if (s->errors == 0)

@@ -191,7 +191,14 @@ void cbd_pcache_walk_end(struct cbd_pcache_walk *walk);
 /*
  * At the end of a walk: whether whole key sets lie behind it that are newer than all that it met.
  * The driver takes space in a segment from low to high, so a key set with a key beyond all others
- * of its segment is newer; one without is of an earlier life of the log. *found: the first.
+ * of its segment is newer; one without is of an earlier life of the log. *found: the first of the
+ * next 128 KiB.
+ */
+bool cbd_pcache_log_search(const struct cbd_pcache_walk *walk, struct cbd_pcache_pos *found);
+
+/*
+ * The same where the log ended at something that is no end: not at a zeroed header. Behind that a
+ * format by the driver leaves the key sets of an earlier life, whose generations count again.
  */
 bool cbd_pcache_log_resume(const struct cbd_pcache_walk *walk, struct cbd_pcache_pos *found);
 
@@ -258,6 +265,8 @@ struct cbd_pcache_summary {
     bool driver_refuses;
     bool drain_doubtful; /* see enum cbd_pcache_drain_flags */
     struct cbd_pcache_pos key_tail, dirty_tail, head;
+    bool log_end_known; /* from log_end on the log is of an earlier life: see LOG_STALE */
+    struct cbd_pcache_pos log_end;
     struct cbd_pcache_view view; /* its extents are freed */
     uint64_t errors, infos;
     uint64_t data_bytes; /* whose checksums were verified */
