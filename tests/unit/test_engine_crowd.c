@@ -30,9 +30,12 @@ struct client {
 
 struct crowd {
     struct rig *rig;
+    int (*alone)(struct cbd_env *env, bool (*ready)(void *arg), void *arg, uint64_t timeout_ns);
     struct client client[CLIENTS];
     struct client *running;
     uint64_t end_ns;
+    uint64_t longest_ns;   /* of all writes */
+    uint64_t slowest_ns;   /* of all requests of the disk */
     uint64_t disk_free_ns; /* when its only head is */
     uint64_t *due_ns;
     size_t due_count, due_cap;
@@ -68,7 +71,7 @@ static void client_main(void *arg)
 {
     struct client *c = arg;
     struct crowd *w = c->crowd;
-    uint8_t *buf = calloc(1, c->len);
+    uint8_t *buf = calloc(1, c->len); /* freed below: every client comes to its end */
     uint64_t places = w->rig->config.disk_bytes / c->len;
     uint64_t x = c->n * 7919;
 
@@ -101,6 +104,8 @@ static uint64_t due_of(struct crowd *w, uint64_t request, uint64_t len)
             w->disk_free_ns = now;
         w->disk_free_ns += SERVICE_NS / 4 + SERVICE_NS * 3 / 4 * len / 65536;
         w->due_ns[w->due_count] = w->disk_free_ns;
+        if (w->disk_free_ns - now > w->slowest_ns)
+            w->slowest_ns = w->disk_free_ns - now;
     }
     return w->due_ns[request];
 }
@@ -169,6 +174,7 @@ static void crowd_begin(struct crowd *w, const struct rig_config *config)
     current = w;
     w->rig->env.now_ns = TIMED_S;
     rig_attach(w->rig);
+    w->alone = w->rig->ops.wait;
     w->rig->ops.wait = crowd_wait;
 }
 
@@ -196,15 +202,17 @@ static void crowd_run(struct crowd *w, const uint64_t *len, uint64_t ns)
         w->rig->env.now_ns = next > w->rig->env.now_ns ? next : w->rig->env.now_ns + 1;
     }
     for (unsigned i = 0; i < CLIENTS; i++) {
-        print_message("client %2u: %7llu bytes, %7llu writes, longest %9.2f ms, error %d\n", i,
-                      (unsigned long long)w->client[i].len, (unsigned long long)w->client[i].writes,
-                      (double)w->client[i].longest_ns / 1e6, w->client[i].error);
+        if (w->client[i].longest_ns > w->longest_ns)
+            w->longest_ns = w->client[i].longest_ns;
         sim_coro_destroy(w->client[i].coro);
     }
+    print_message("longest write %.1f ms, longest request of the disk %.1f ms\n",
+                  (double)w->longest_ns / 1e6, (double)w->slowest_ns / 1e6);
 }
 
 static void crowd_end(struct crowd *w)
 {
+    w->rig->ops.wait = w->alone;
     rig_abandon(w->rig);
     rig_destroy(w->rig);
     free(w->due_ns);
@@ -232,7 +240,7 @@ static void a_large_write_is_not_overtaken_for_ever(void **state)
     crowd_end(&w);
 }
 
-/* Without that bound: all sizes. */
+/* Without that bound, all sizes: none waits longer than ten times the disk's latency at this load. */
 static void sixteen_writers_of_all_sizes(void **state)
 {
     struct rig_config config = {.pmem_bytes = 40u << 20,
@@ -248,7 +256,66 @@ static void sixteen_writers_of_all_sizes(void **state)
         len[i] = UINT64_C(512) << i % 10;
     crowd_begin(&w, &config);
     crowd_run(&w, len, 20 * TIMED_S);
+    assert_true(w.longest_ns <= 10 * w.slowest_ns);
     crowd_end(&w);
+}
+
+/* Nobody pays, everybody waits for a free segment: of all sizes, in all streams. */
+static void a_free_segment_comes_to_everybody(void **state)
+{
+    struct rig_config config = {
+        .pmem_bytes = 24u << 20,
+        .disk_bytes = 32u << 20,
+        .segment_bytes = 65536,
+        .share_segments = 12,
+        .streams = 4,
+        .attach = {.dirty_urgent_percent = 100, .epoch_bytes_max = UINT64_MAX},
+    };
+    uint64_t len[CLIENTS];
+    struct crowd w;
+
+    (void)state;
+    for (unsigned i = 0; i < CLIENTS; i++)
+        len[i] = i % 4 == 0 ? 512 : i == 5 ? 262144 : 16384;
+    crowd_begin(&w, &config);
+    crowd_run(&w, len, 10 * TIMED_S);
+    for (unsigned i = 0; i < CLIENTS; i++)
+        assert_true(w.client[i].error == 0);
+    crowd_end(&w);
+}
+
+/* A disk that is gone: everybody gets the same error after T, one T each. */
+static void a_dead_disk_keeps_nobody_longer_than_t(void **state)
+{
+    struct rig_config config = {
+        .pmem_bytes = 24u << 20,
+        .disk_bytes = 32u << 20,
+        .segment_bytes = 65536,
+        .share_segments = 32,
+        .streams = 4,
+        .attach = {.space_timeout_ns = 3 * TIMED_S},
+    };
+    uint64_t len[CLIENTS];
+    struct crowd w;
+
+    (void)state;
+    for (unsigned gate = 0; gate < 4; gate++) {
+        config.attach.max_dirty_bytes = gate % 2 == 0 ? 0 : 512u << 10;
+        for (unsigned i = 0; i < CLIENTS; i++)
+            len[i] = UINT64_C(512) << i % 8;
+        crowd_begin(&w, &config);
+        if (gate < 2)
+            sim_disk_set_gone(w.rig->disk[0], true);
+        else
+            w.hung = true;
+        crowd_run(&w, len, 100 * TIMED_S);
+        for (unsigned i = 0; i < CLIENTS; i++) {
+            assert_int_equal(w.client[i].error, CBD_E_NOSPACE);
+            assert_in_range(w.client[i].longest_ns, 3 * TIMED_S, 5 * TIMED_S);
+        }
+        w.hung = false;
+        crowd_end(&w);
+    }
 }
 
 int main(void)
@@ -256,6 +323,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_large_write_is_not_overtaken_for_ever),
         cmocka_unit_test(sixteen_writers_of_all_sizes),
+        cmocka_unit_test(a_free_segment_comes_to_everybody),
+        cmocka_unit_test(a_dead_disk_keeps_nobody_longer_than_t),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
