@@ -72,6 +72,15 @@ static int env_wait(struct cbd_env *env, bool (*ready)(void *arg), void *arg, ui
     return 0;
 }
 
+/* Parts in the sequence that nobody expects. */
+static void run_backwards(struct cbd_env *env, void (*job)(void *arg, unsigned n), void *arg,
+                          unsigned count)
+{
+    (void)env;
+    while (count-- > 0)
+        job(arg, count);
+}
+
 static void disk_hook(void *arg, const struct sim_disk_event *ev)
 {
     struct rig_port *port = arg;
@@ -160,6 +169,8 @@ struct rig *rig_create_blank(const struct rig_config *config)
     r->ops.free = env_free;
     r->ops.report = env_report;
     r->ops.wait = env_wait;
+    if (r->config.recovers_in_parts)
+        r->ops.run = run_backwards;
     r->env.env.ops = &r->ops;
     r->alloc_fail_at = UINT64_MAX;
     r->background = true;

@@ -39,8 +39,9 @@ struct rig_config {
     uint32_t share_segments;
     uint32_t streams;
     bool no_data_checksum;
-    bool write_through;   /* the disk has no volatile cache */
-    bool keeps_discarded; /* a discard leaves anything behind */
+    bool recovers_in_parts; /* last part first */
+    bool write_through;     /* the disk has no volatile cache */
+    bool keeps_discarded;   /* a discard leaves anything behind */
     enum sim_model model;
     struct cbd_attach_options attach;
 };
@@ -112,7 +113,7 @@ void rig_add(struct rig *r, uint32_t n);
 void rig_open(struct rig *r);
 int rig_try_attach(struct rig *r, uint32_t n) CBD_MUST_CHECK; /* opens if need be */
 void rig_attach(struct rig *r);                               /* all of them */
-bool rig_degraded(struct rig *r);                   /* attaches all: whether backend 0 is */
+bool rig_degraded(struct rig *r);              /* attaches all: whether backend 0 is */
 bool rig_is_lost(struct rig *r, uint64_t off); /* the record there is lost, says backend 0 */
 void rig_detach(struct rig *r);
 void rig_abandon(struct rig *r);

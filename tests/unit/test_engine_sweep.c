@@ -27,7 +27,8 @@ static struct rig *busy_rig(bool no_checksum)
     struct rig *r = rig_create(&(struct rig_config){.disk_bytes = 512 << 10,
                                                     .share_segments = 6,
                                                     .streams = 2,
-                                                    .no_data_checksum = no_checksum});
+                                                    .no_data_checksum = no_checksum,
+                                                    .recovers_in_parts = !no_checksum});
 
     rig_attach(r);
     for (uint64_t i = 0; i < 20; i++) {

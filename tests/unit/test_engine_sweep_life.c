@@ -191,6 +191,7 @@ static bool one_fault(unsigned fault, uint64_t k, unsigned *errors)
         .disk_bytes = 512 << 10,
         .share_segments = 6,
         .streams = 2,
+        .recovers_in_parts = true,
         .keeps_discarded = fault == FAULT_DISK + CBD_DISK_ZERO, /* then discards are zeroes too */
         .attach = {.trees = 2, .scrub_rate_bytes = CBD_SCRUB_RATE_MAX}});
     struct life l = {
