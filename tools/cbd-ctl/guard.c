@@ -4,8 +4,8 @@
  * detached cleanly and holds, or may hold, what the disk does not have yet. A udev rule asks it for
  * each disk that appears.
  *
- * Caches are read without a lock and without a mapping: they may be in use, and this tells nobody
- * to wait. Only the tables count, of which one copy is whole at any moment.
+ * Caches are read without a lock and without a mapping, but on devdax: they may be in use, and this
+ * tells nobody to wait. Only the tables count then, of which one copy is whole at any moment.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -123,33 +123,61 @@ static void look_at_backends(struct guard *g, const char *cache, bool in_use)
     }
 }
 
-/* One cache. What is none, or is not there, is passed over. */
-static void look_at(struct guard *g, const char *cache)
+static void examine(struct guard *g, const char *cache, struct cbd_pmem *pm, bool in_use)
 {
-    struct reader r = {.pm = {.ops = &reader_ops, .granularity_bytes = 64}};
     struct cbd_check_options options = {.flags = 0};
-    off_t end;
-    bool in_use;
     int error;
 
-    r.fd = open(cache, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (r.fd < 0)
-        return;
-    end = lseek(r.fd, 0, SEEK_END);
-    if (end <= 0) {
-        close(r.fd);
-        return;
-    }
-    r.pm.size_bytes = (uint64_t)end;
-    in_use = flock(r.fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
     if (!in_use && !g->ctl->udev)
         options.flags = CBD_CHECK_SCAN;
-    error = cbd_check_run(&r.pm, g->env, &options, NULL, NULL, g->summary);
+    error = cbd_check_run(pm, g->env, &options, NULL, NULL, g->summary);
     if (error == 0) {
         look_at_backends(g, cache, in_use);
     } else if (error != CBD_E_NOTCBD) {
         cbd_tool_error_code(cache, "cannot be examined", error);
         g->unread++;
+    }
+}
+
+/* A devdax has no read(): it is mapped, which takes its lock. Other character devices are no cache. */
+static void look_at_devdax(struct guard *g, const char *cache)
+{
+    struct cbd_shim_error err;
+    struct cbd_pmem *pm;
+    int error = cbd_shim_pmem_open(cache, CBD_SHIM_PMEM_READONLY | CBD_SHIM_PMEM_GUARD_SIGBUS, 0,
+                                   &pm, &err);
+
+    if (error == CBD_E_BUSY) {
+        cbd_tool_error(NULL, "%s", err.text);
+        g->unread++;
+    }
+    if (error != 0)
+        return;
+    examine(g, cache, pm, false);
+    cbd_shim_pmem_close(pm);
+}
+
+/* One cache. What is none, or is not there, is passed over. */
+static void look_at(struct guard *g, const char *cache)
+{
+    struct reader r = {.pm = {.ops = &reader_ops, .granularity_bytes = 64}};
+    struct stat st;
+    bool in_use;
+    off_t end;
+
+    if (stat(cache, &st) == 0 && S_ISCHR(st.st_mode)) {
+        look_at_devdax(g, cache);
+        return;
+    }
+    r.fd = open(cache, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (r.fd < 0)
+        return;
+    end = lseek(r.fd, 0, SEEK_END);
+    if (end > 0) {
+        r.pm.size_bytes = (uint64_t)end;
+        /* Not for udev: who starts to serve at this moment would find it locked. */
+        in_use = !g->ctl->udev && flock(r.fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+        examine(g, cache, &r.pm, in_use);
     }
     close(r.fd);
 }
@@ -171,10 +199,18 @@ static void look_at_listed(struct guard *g, const char *list)
         fclose(f);
 }
 
-static void look_at_all(struct guard *g)
+static void look_at_matching(struct guard *g, const char *pattern)
 {
     glob_t found = {0};
 
+    if (glob(pattern, 0, NULL, &found) == 0)
+        for (size_t i = 0; i < found.gl_pathc; i++)
+            look_at(g, found.gl_pathv[i]);
+    globfree(&found);
+}
+
+static void look_at_all(struct guard *g)
+{
     if (g->ctl->cache != NULL) {
         look_at(g, g->ctl->cache);
         return;
@@ -182,10 +218,8 @@ static void look_at_all(struct guard *g)
     look_at_listed(g, g->ctl->caches != NULL ? g->ctl->caches : CTL_CACHES);
     if (g->ctl->caches != NULL)
         return;
-    if (glob("/dev/pmem*", 0, NULL, &found) == 0)
-        for (size_t i = 0; i < found.gl_pathc; i++)
-            look_at(g, found.gl_pathv[i]);
-    globfree(&found);
+    look_at_matching(g, "/dev/pmem*");
+    look_at_matching(g, "/dev/dax*");
 }
 
 /* A partition belongs to the disk that a cache stands before. */

@@ -55,7 +55,7 @@ static const struct cbd_tool_option options[] = {
     {KEY_CACHE, "cache", "PATH", "guard: look at this cache only"},
     {KEY_CACHES, "caches", "FILE",
      "guard: where the caches are, one path a line\n"
-     "(default: " CTL_CACHES ", and /dev/pmem*)"},
+     "(default: " CTL_CACHES ", /dev/pmem*, /dev/dax*)"},
     {KEY_UDEV, "udev", NULL, "guard: answer for a udev rule"},
     /* The rest is for writeback of a device of dm-pcache, which also takes --output and --json. */
     {KEY_DRY_RUN, "dry-run", NULL, "dm-pcache: say what writeback would write; change nothing"},
