@@ -211,14 +211,6 @@ static void judge_now(struct run *r)
 
     if (r->judged++ >= JUDGED_MAX)
         return;
-    /*
-     * Not judged: damage of one line behind a detach. The newest record of a stream then passes for
-     * an unfinished write, and older data is served without a word, although nothing can be
-     * unfinished there: a limit of the engine that docs/design.md names.
-     */
-    for (uint32_t n = 0; n < r->world.config.backends; n++)
-        if (r->world.main.backend[n] == NULL && (SIM_FAULTS_MEMORY >> r->plan.fault & 1) != 0)
-            r->plan.faulty = false;
     sim_judge_state(&r->judge, &r->plan, &verdict);
     if (verdict.failure != SIM_FAILURE_NONE)
         violated(&verdict);

@@ -117,7 +117,7 @@ static bool (*const tries[])(struct sim_drop *drop, const struct attempt *t, uin
 /* No campaign formats or administers anything under the eyes of its judge. */
 static bool worth_trying(enum cbd_phase phase, const struct attempt *t)
 {
-    return t->kind == ADMIN || (phase != CBD_PHASE_FORMAT && phase != CBD_PHASE_ADMIN);
+    return t->kind != CAMPAIGN || (phase != CBD_PHASE_FORMAT && phase != CBD_PHASE_ADMIN);
 }
 
 static void try_step(struct sim_drop *drop, uint64_t seed)

@@ -31,6 +31,7 @@ struct rig {
     struct sim_disk *disk;
     struct cbd_cache *cache;
     struct cbd_backend *backend;
+    struct cbd_geometry geo;
     uint64_t version[BLOCKS];
     uint64_t record_off, data_off; /* of the last write */
     uint64_t die_at;               /* the operation before which the power fails */
@@ -97,11 +98,10 @@ static void begin(struct rig *r)
         .cache_bytes = (uint64_t)SHARE * SEGMENT_BYTES,
         .streams = 1,
     };
-    struct cbd_geometry geo;
     uint32_t id = 0;
 
     sim_env_reset(&r->env, 1);
-    if (!expect(r, cbd_format(&r->pmem->pm, &r->env.env, &format, &geo) == 0, "format failed") ||
+    if (!expect(r, cbd_format(&r->pmem->pm, &r->env.env, &format, &r->geo) == 0, "format failed") ||
         !expect(r, cbd_cache_open(&r->pmem->pm, &r->env.env, 0, &r->cache) == 0, "open failed") ||
         !expect(r, cbd_backend_add(r->cache, &options, &id) == 0, "add failed"))
         return;
@@ -219,7 +219,43 @@ static void closed_with_damage(struct rig *r, uint64_t seed)
     cut_everywhere(r, attach, NULL, seed);
 }
 
-static void (*const scenes[])(struct rig *r, uint64_t seed) = {closed_with_damage};
+static void attach_and_detach(struct rig *r)
+{
+    attach(r);
+    if (r->failed == NULL)
+        expect(r, cbd_backend_detach(r->backend) == 0, "detach failed");
+}
+
+/* The newest record, and for two of three subsets one copy of the entry of its segment as well. */
+static void damage_newest(struct rig *r, uint64_t subset)
+{
+    static const uint8_t garbage[CBD_LINE_BYTES] = {0x5a};
+    uint64_t segment = (r->record_off - r->geo.data_off) / SEGMENT_BYTES;
+    uint64_t entry =
+        CBD_BACKENDS * (sizeof(struct cbd_m_backend) + sizeof(struct cbd_m_backend_state)) +
+        segment * sizeof(struct cbd_m_segment);
+
+    sim_pmem_poke(r->pmem, r->record_off, garbage, sizeof(garbage));
+    if (subset % 3 != 2)
+        sim_pmem_poke(r->pmem, (subset % 3 == 0 ? r->geo.table_a_off : r->geo.table_b_off) + entry,
+                      garbage, sizeof(garbage));
+}
+
+/* Behind a clean detach everything is proven, also with one copy of each entry. */
+static void detached_with_damage(struct rig *r, uint64_t seed)
+{
+    static const struct sim_crash none = {.kind = SIM_CRASH_NONE};
+
+    begin(r);
+    write_block(r, 0, 1);
+    write_back(r);
+    write_block(r, 0, 2);
+    power_cut(r, &none);
+    cut_everywhere(r, attach_and_detach, damage_newest, seed);
+}
+
+static void (*const scenes[])(struct rig *r, uint64_t seed) = {closed_with_damage,
+                                                               detached_with_damage};
 
 bool sim_drops_damage(enum cbd_step drop, uint64_t seed, uint64_t *states, uint64_t *calls,
                       char *why, size_t why_bytes)

@@ -5,7 +5,9 @@
  * B1  a backend exists as soon as its entry says so, and that is stored last: state and segments
  *     are ready before. Segments of an entry that is free belong to nobody;
  * B2  removing stores the free entry first and gives the segments back afterwards;
- * B3  a detach clears "attached" only after everything is on the disk and E says so.
+ * B3  a detach clears "attached" only after everything is on the disk and E says so;
+ * B4  before that, the entry of each open segment says how many records it has. So behind a clean
+ *     detach every record is proven, also the newest of each stream: one that is missing is damaged.
  */
 #include <string.h>
 
@@ -78,6 +80,7 @@ static int assign_segments(struct cbd_cache *c, uint32_t id, uint32_t want)
             e->status = CBD_M_SEGMENT_FREE;
         e->stream = 0;
         e->records = 0;
+        e->detached = 0;
         e->order_max = 0;
         e->epoch_max = 0;
         error = cbd_twin_write_segment(c, i, e, CBD_TWIN_SEGMENT_ASSIGN);
@@ -404,6 +407,11 @@ int cbd_backend_detach(struct cbd_backend *backend)
     error = cbd_backend_write_all(b);
     if (error == 0)
         error = cbd_sync(b); /* fills: behind a clean detach nothing is unfinished */
+    for (uint32_t i = 0; i < b->stream_count && error == 0; i++) {
+        error = cbd_stream_detach(b, &b->streams[i]); /* B4 */
+        if (error != 0)
+            atomic_store(&b->failed, error);
+    }
     if (error == 0 || CBD_CANARY(DETACH_ERROR_IGNORED)) {
         b->state.flags &= ~CBD_M_STATE_ATTACHED;
         error = cbd_twin_write_state(b->cache, b->id, &b->state, CBD_TWIN_BACKEND_STATE); /* B3 */

@@ -249,6 +249,7 @@ enum cbd_twin_step_group {
     CBD_TWIN_BACKEND_CONFIG = CBD_STEP_BACKEND_CONFIG_A_COPY,
     CBD_TWIN_BACKEND_STATE = CBD_STEP_BACKEND_STATE_A_COPY,
     CBD_TWIN_SEGMENT_ASSIGN = CBD_STEP_SEGMENT_ASSIGN_A_COPY,
+    CBD_TWIN_SEGMENT_DETACH = CBD_STEP_SEGMENT_DETACH_A_COPY,
     CBD_TWIN_SEGMENT_OPEN = CBD_STEP_SEGMENT_OPEN_A_COPY,
     CBD_TWIN_SEGMENT_CLOSE = CBD_STEP_SEGMENT_CLOSE_A_COPY,
     CBD_TWIN_EPOCH = CBD_STEP_EPOCH_A_COPY,
@@ -287,6 +288,7 @@ struct cbd_room {
 
 void cbd_stream_list(struct cbd_backend *b, struct cbd_stream *s, uint32_t id);
 int cbd_stream_close(struct cbd_backend *b, struct cbd_stream *s) CBD_MUST_CHECK;
+int cbd_stream_detach(struct cbd_backend *b, struct cbd_stream *s) CBD_MUST_CHECK;
 int cbd_stream_room(struct cbd_backend *b, struct cbd_stream *s, uint64_t addr, uint64_t *len,
                     struct cbd_room *room) CBD_MUST_CHECK;
 void cbd_stream_commit(struct cbd_backend *b, struct cbd_stream *s, const struct cbd_room *room,

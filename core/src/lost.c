@@ -9,8 +9,8 @@
  *   unknown                    the range is lost: an error to its reader                  L2
  *        '-------- both: the backend is served for reading only --------'                 L3
  *
- * L1  a record is clean when it was a fill, when the backend was detached cleanly, or when no epoch
- *     that it can have had is above E. Clean records that may be older than it come out of the
+ * L1  a record is clean when it was a fill, when the backend was detached cleanly since (B4), or when
+ *     no epoch that it can have had is above E. Clean records that may be older than it come out of the
  *     index, each with all that it hides: below a clean record everything is clean (E1);
  * L2  the range goes into the index under the highest order that the record can have had. So what
  *     is certainly newer is served, and nothing that may be older is;
@@ -258,7 +258,8 @@ int cbd_lost_decide(struct cbd_backend *b, uint64_t order_end, bool detached)
         l->order_max = cbd_min64(l->order_max, order_end - 1);
         if (seg->entry.status == CBD_M_SEGMENT_OPEN && seg->order_max < order_end - 1)
             seg->order_max = order_end - 1; /* what its entry will say when it is closed */
-        l->clean = detached || l->fill || l->epoch_max <= b->state.epoch_written;
+        l->clean = detached || l->fill || l->slot < seg->entry.detached ||
+                   l->epoch_max <= b->state.epoch_written;
         report(b, l);
         hiding = hiding || (l->clean && !l->fill);
         if (l->clean)

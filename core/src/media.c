@@ -158,6 +158,7 @@ void cbd_segment_encode(const struct cbd_segment_entry *s, uint32_t seed, struct
     m->records = cbd_put32(s->records);
     m->order_max = cbd_put64(s->order_max);
     m->epoch_max = cbd_put64(s->epoch_max);
+    m->detached = cbd_put32(s->detached);
     m->crc = cbd_put32(body_crc(m, sizeof(*m), seed));
 }
 
@@ -174,6 +175,7 @@ bool cbd_segment_decode(const struct cbd_m_segment *m, uint32_t seed,
     s->records = cbd_get32(m->records);
     s->order_max = cbd_get64(m->order_max);
     s->epoch_max = cbd_get64(m->epoch_max);
+    s->detached = cbd_get32(m->detached);
     if (s->owner > CBD_BACKENDS || s->status > CBD_M_SEGMENT_CLOSED || s->stream >= CBD_STREAMS_MAX)
         return false;
     if (s->status != CBD_M_SEGMENT_FREE && s->owner == 0)
@@ -181,7 +183,8 @@ bool cbd_segment_decode(const struct cbd_m_segment *m, uint32_t seed,
     if (s->generation > CBD_GENERATION_MAX || s->order_max > CBD_ORDER_MAX ||
         s->epoch_max > CBD_EPOCH_MAX)
         return false;
-    if (s->records > geo->segment_bytes / sizeof(struct cbd_m_record))
+    if (s->records > geo->segment_bytes / sizeof(struct cbd_m_record) ||
+        s->detached > geo->segment_bytes / sizeof(struct cbd_m_record))
         return false;
     return cbd_get32(m->kind) == CBD_M_SEGMENT_KIND_DATA &&
            all_zero(m->reserved, sizeof(m->reserved));

@@ -46,6 +46,7 @@ struct cbd_segment_entry {
     uint32_t records;
     uint64_t order_max;
     uint64_t epoch_max;
+    uint32_t detached;
 };
 
 struct cbd_record {

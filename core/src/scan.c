@@ -142,7 +142,7 @@ static void find_end(struct cbd_cache *c, uint32_t id, struct cbd_scan *scan, ui
         }
         if (bad == CBD_E_MEDIA && slot == *unread)
             *unread = slot + 1;
-        if (slot >= *unread + GAP_SLOTS || CBD_CANARY(HOLE_ENDS_SCAN))
+        if ((slot >= *unread + GAP_SLOTS && slot >= scan->durable) || CBD_CANARY(HOLE_ENDS_SCAN))
             return;
     }
 }
@@ -213,6 +213,7 @@ int cbd_scan_segment(struct cbd_cache *c, uint32_t id, struct cbd_scan *scan,
     } else {
         uint32_t end = 0, unread = 0;
 
+        scan->durable = e->detached; /* B4 */
         find_end(c, id, scan, &end, &unread);
         scan->unread_tail = unread > scan->records;
         if (e->status != CBD_M_SEGMENT_CLOSED && !CBD_CANARY(LOST_TAIL_NOT_SEEN))

@@ -113,6 +113,23 @@ int cbd_stream_close(struct cbd_backend *b, struct cbd_stream *s)
     return cbd_twin_write_segment(b->cache, s->segment, &seg->entry, CBD_TWIN_SEGMENT_CLOSE);
 }
 
+/*
+ * B4: everything in it is durable and on the disk. What the entry says then stays true, whatever is
+ * appended, so nothing takes it back. The last fence is redundant as in cbd_stream_close().
+ */
+int cbd_stream_detach(struct cbd_backend *b, struct cbd_stream *s)
+{
+    struct cbd_segment *seg;
+
+    if (s->segment == CBD_NO_SEGMENT)
+        return 0;
+    seg = &b->cache->segments[s->segment];
+    if (seg->entry.detached == seg->records)
+        return 0;
+    seg->entry.detached = seg->records;
+    return cbd_twin_write_segment(b->cache, s->segment, &seg->entry, CBD_TWIN_SEGMENT_DETACH);
+}
+
 static int open_segment(struct cbd_backend *b, struct cbd_stream *s, uint32_t id)
 {
     struct cbd_segment *seg = &b->cache->segments[id];
@@ -126,6 +143,7 @@ static int open_segment(struct cbd_backend *b, struct cbd_stream *s, uint32_t id
     if (CBD_CANARY(GENERATION_WRAPS))
         e->generation = b->cache->super.generation_floor + e->generation % 2;
     e->records = 0;
+    e->detached = 0;
     e->order_max = 0;
     e->epoch_max = 0;
     cbd_segment_seeds(b->cache, id, seg);

@@ -344,9 +344,65 @@ static void a_torn_payload_with_another_behind_it_is_damage(void **state)
     rig_destroy(r);
 }
 
+/*
+ * B4: the newest record of a stream, behind a clean detach and behind crashes that follow it. How:
+ * 0 a write, 1 a fill, 2 a discard, 3 the same and its neighbours, with their headers.
+ */
+static void the_newest_record_behind_a_detach_is_proven(void **state)
+{
+    (void)state;
+    for (int how = 0; how < 4; how++) {
+        for (int crashes = 0; crashes < 3; crashes++) {
+            struct rig *r = attached(NULL);
+            uint32_t id, newest;
+
+            rig_write(r, 0, 8192, 0);
+            rig_write(r, 0, 4096, 0);
+            rig_write(r, 4096, 4096, 0);
+            rig_write_back(r);
+            if (how == 1)
+                rig_read(r, 65536, 4096);
+            else if (how == 2)
+                rig_zero(r, 0, 4096, CBD_WRITE_PUNCH);
+            else
+                rig_write(r, 0, 4096, 0);
+            newest = 3;
+            id = rig_segment_with(r, CBD_M_SEGMENT_OPEN);
+            rig_detach(r);
+            assert_int_equal(rig_entry(r, id).detached, newest + 1);
+            if (crashes == 2) {
+                rig_attach(r);
+                rig_power_cut(r, SIM_CRASH_NONE);
+            }
+            for (uint32_t slot = how == 3 ? 1 : newest; slot <= newest; slot++) {
+                if (how == 3)
+                    rig_scribble(
+                        r, cbd_segment_off(&r->geo, id) + rig_record(r, id, slot).payload_off - 64,
+                        64);
+                damage(r, id, slot);
+            }
+            for (int n = 0; n <= crashes; n++) {
+                rig_attach(r);
+                assert_false(rig_stats(r).degraded);
+                assert_int_equal(rig_stats(r).recovered_suspects, 0);
+                rig_check_all(r);
+                rig_write(r, 131072 + (uint64_t)n * 4096, 4096, 0);
+                rig_power_cut(r, SIM_CRASH_NONE);
+            }
+            rig_attach(r);
+            assert_false(rig_stats(r).degraded);
+            rig_check_all(r);
+            rig_detach(r);
+            rig_check_disk(r, 0);
+            rig_destroy(r);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_newest_record_behind_a_detach_is_proven),
         cmocka_unit_test(a_segment_with_damage_is_closed_over_durable_voids),
         cmocka_unit_test(a_torn_payload_with_another_behind_it_is_damage),
         cmocka_unit_test(a_mismatch_of_a_degraded_backend_is_not_accepted),

@@ -98,7 +98,8 @@ static void a_segment_entry_with_a_field_out_of_range_is_refused(void **state)
         BAD(cbd_m_segment, order_max, 8, CBD_ORDER_MAX + 1),
         BAD(cbd_m_segment, epoch_max, 8, CBD_EPOCH_MAX + 1),
         BAD(cbd_m_segment, reserved, 1, 1),
-        BAD(cbd_m_segment, reserved[15], 1, 1),
+        BAD(cbd_m_segment, reserved[11], 1, 1),
+        BAD(cbd_m_segment, detached, 4, 65536 / 64 + 1),
     };
     struct cbd_geometry geo = geometry();
 

@@ -143,7 +143,8 @@ struct cbd_m_segment {
     struct cbd_le32 records;     /* CLOSED: slots 0..records-1 hold records */
     struct cbd_le64 order_max;   /* CLOSED: highest order of any record */
     struct cbd_le64 epoch_max;   /* CLOSED: highest epoch of any record */
-    uint8_t reserved[16];
+    struct cbd_le32 detached;    /* slots 0..detached-1 held records at the last clean detach */
+    uint8_t reserved[12];
 };
 
 /*
