@@ -240,6 +240,7 @@ static void release(struct cbd_backend *b)
     cbd_scrub_destroy(b);
     cbd_index_destroy(b);
     cbd_lost_destroy(b);
+    cbd_doubt_destroy(b);
     cbd_writeback_destroy(b);
     cbd_wb_hold_destroy(b);
     if (b->streams != NULL)

@@ -7,30 +7,6 @@
  */
 #include "check_pass.h"
 
-/* Looks for a valid header in the lines from payload_end on. *payload_off: of what it describes. */
-static bool find_header(const struct cbd_check *k, uint32_t segment, uint32_t payload_end,
-                        struct cbd_header *h, uint32_t *payload_off)
-{
-    struct cbd_loaded_header head;
-
-    for (uint32_t n = 1; n <= CBD_LINES_MAX + 1; n++) {
-        *payload_off = payload_end + n * CBD_LINE_BYTES;
-        if (*payload_off > k->cache.super.geo.segment_bytes)
-            return false;
-        if (cbd_load_header(&k->cache, segment, *payload_off, &head) != 0 ||
-            cbd_header_bytes(head.h.addr_bytes, head.h.len_bytes) != n * CBD_LINE_BYTES)
-            continue;
-        *h = head.h;
-        return true;
-    }
-    return false;
-}
-
-static uint32_t end_of(uint32_t payload_off, uint64_t len_bytes)
-{
-    return (uint32_t)(payload_off + len_bytes + CBD_LINE_BYTES - 1) & ~(CBD_LINE_BYTES - 1);
-}
-
 static int report_damaged(struct cbd_check *k, uint32_t segment, uint32_t slot,
                           const struct cbd_header *h)
 {
@@ -64,12 +40,11 @@ int cbd_check_damage(struct cbd_check *k, uint32_t segment, const struct cbd_sca
 
         if (bad == 0) {
             if (r.payload_off != 0)
-                payload_end = end_of(r.payload_off, r.len_bytes);
+                payload_end = cbd_payload_end(r.payload_off, r.len_bytes);
         } else if (slot >= scan->durable && bad != CBD_E_MEDIA) {
             continue; /* unfinished */
-        } else if (find_header(k, segment, payload_end, &h, &payload_off) && h.slot == slot) {
+        } else if (cbd_find_header(&k->cache, segment, slot, &payload_end, &h, &payload_off)) {
             stop = report_damaged(k, segment, slot, &h);
-            payload_end = end_of(payload_off, h.len_bytes);
         } else {
             stop = report_damaged(k, segment, slot, NULL);
         }
@@ -108,10 +83,9 @@ int cbd_check_unfinished(struct cbd_check *k, uint32_t segment, const struct cbd
             slot < scan->records ? cbd_load_record(&k->cache, segment, slot, &r) : CBD_E_CORRUPT;
 
         if (bad == 0 && r.payload_off != 0)
-            payload_end = end_of(r.payload_off, r.len_bytes);
-        if (bad == 0 || !find_header(k, segment, payload_end, &h, &payload_off) || h.slot != slot)
+            payload_end = cbd_payload_end(r.payload_off, r.len_bytes);
+        if (bad == 0 || !cbd_find_header(&k->cache, segment, slot, &payload_end, &h, &payload_off))
             continue;
-        payload_end = end_of(payload_off, h.len_bytes);
         if (slot >= scan->durable && bad != CBD_E_MEDIA)
             stop = report_unfinished(k, segment, payload_off, &h);
     }

@@ -181,6 +181,8 @@ struct cbd_backend {
     uint32_t stream_count;
     struct cbd_lost *lost;
     uint32_t lost_count, lost_cap;
+    struct cbd_range *doubts; /* doubt.c */
+    uint32_t doubt_count, doubt_cap;
 
     /* read by every writer, written at a flush */
     _Alignas(64) atomic_ullong epoch;
@@ -431,6 +433,8 @@ int cbd_load_record(const struct cbd_cache *c, uint32_t segment, uint32_t slot,
                     struct cbd_record *record) CBD_MUST_CHECK;
 int cbd_load_next(struct cbd_record_reader *rd, uint32_t slot,
                   struct cbd_record *record) CBD_MUST_CHECK;
+bool cbd_find_header(const struct cbd_cache *c, uint32_t segment, uint32_t slot,
+                     uint32_t *payload_end, struct cbd_header *h, uint32_t *payload_off);
 int cbd_load_header(const struct cbd_cache *c, uint32_t segment, uint32_t payload_off,
                     struct cbd_loaded_header *out) CBD_MUST_CHECK;
 
@@ -539,6 +543,11 @@ bool cbd_lost_in(const struct cbd_backend *b, uint32_t segment);
 bool cbd_lost_at(const struct cbd_backend *b, uint32_t segment, uint32_t slot);
 void cbd_lost_destroy(struct cbd_backend *b);
 
+/* doubt.c: what may be older than the disk */
+int cbd_doubt_note(struct cbd_backend *b, uint32_t id, const struct cbd_scan *scan) CBD_MUST_CHECK;
+bool cbd_doubt_at(const struct cbd_backend *b, uint64_t addr, uint64_t len, uint64_t order);
+void cbd_doubt_destroy(struct cbd_backend *b);
+
 int cbd_writeback_init(struct cbd_backend *b) CBD_MUST_CHECK;
 void cbd_writeback_destroy(struct cbd_backend *b);
 int cbd_writeback_step(struct cbd_backend *b) CBD_MUST_CHECK;
@@ -576,6 +585,12 @@ static inline uint32_t cbd_tree_bits_of(uint64_t share_bytes)
     while (bits < CBD_TREE_BITS_MAX && (UINT64_C(16) << 20) << bits < share_bytes)
         bits++;
     return bits;
+}
+
+/* The first byte behind a payload where the next header may stand. */
+static inline uint32_t cbd_payload_end(uint32_t payload_off, uint64_t len)
+{
+    return (uint32_t)(payload_off + len + CBD_LINE_BYTES - 1) & ~(CBD_LINE_BYTES - 1);
 }
 
 static inline uint64_t cbd_min64(uint64_t a, uint64_t b)

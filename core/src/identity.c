@@ -5,7 +5,8 @@
  *
  * Q1  a place is compared only where the disk must hold what the index shows: the extent is clean
  *     (a fill, or of an epoch that was written back), so no newer dirty data covers it, and the
- *     disk had it flushed before E said so (W3);
+ *     disk had it flushed before E said so (W3); and no record there that is taken for unfinished,
+ *     or is lost with a range that nobody knows, can be a newer one that was damaged (doubt.c);
  * Q2  the verdict comes before the state says "attached" and before anything but repairs and void
  *     records is stored: a wrong disk leaves the cache as it was, and no request reaches it;
  * Q3  damage is no verdict: a cached copy that fails its checksum and a sector that the disk cannot
@@ -86,7 +87,8 @@ static void take(struct check *ck, uint32_t n, const struct cbd_extent *e, uint6
     struct place *p = &ck->places[ck->count];
 
     if (ck->count == ck->max || e->kind != CBD_EXTENT_DATA || known(ck, addr) ||
-        (!cbd_extent_clean(b, e) && !CBD_CANARY(DIRTY_PLACE_COMPARED)))
+        (!cbd_extent_clean(b, e) && !CBD_CANARY(DIRTY_PLACE_COMPARED)) ||
+        cbd_doubt_at(b, addr, len, e->order))
         return;
     memset(p, 0, sizeof(*p));
     p->check = ck;

@@ -110,3 +110,30 @@ int cbd_load_header(const struct cbd_cache *c, uint32_t segment, uint32_t payloa
                ? 0
                : CBD_E_CORRUPT;
 }
+
+/*
+ * The header of this slot behind the payloads that end at *payload_end, which moves behind its own.
+ * There may be two: one of a payload that was stored and given up for want of memory, and behind it
+ * the one that counts.
+ */
+bool cbd_find_header(const struct cbd_cache *c, uint32_t segment, uint32_t slot,
+                     uint32_t *payload_end, struct cbd_header *h, uint32_t *payload_off)
+{
+    struct cbd_loaded_header head;
+    bool found = false;
+
+    for (uint32_t n = 1; n <= CBD_LINES_MAX + 1; n++) {
+        uint32_t off = *payload_end + n * CBD_LINE_BYTES;
+
+        if (off > c->super.geo.segment_bytes || cbd_load_header(c, segment, off, &head) != 0 ||
+            head.h.slot != slot ||
+            cbd_header_bytes(head.h.addr_bytes, head.h.len_bytes) != n * CBD_LINE_BYTES)
+            continue;
+        *h = head.h;
+        *payload_off = off;
+        *payload_end = cbd_payload_end(off, h->len_bytes);
+        found = true;
+        n = 0;
+    }
+    return found;
+}

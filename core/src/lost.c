@@ -77,36 +77,6 @@ bool cbd_lost_at(const struct cbd_backend *b, uint32_t segment, uint32_t slot)
     return false;
 }
 
-static uint32_t end_of(uint32_t payload_off, uint64_t len)
-{
-    return (uint32_t)(payload_off + len + CBD_LINE_BYTES - 1) & ~(CBD_LINE_BYTES - 1);
-}
-
-/*
- * The header of this slot behind the payloads so far. There may be two: one of a payload that was
- * stored and given up for want of memory, and behind it the one that counts.
- */
-static bool find_header(struct walk *w, uint32_t slot, struct cbd_header *h)
-{
-    const struct cbd_cache *c = w->b->cache;
-    struct cbd_loaded_header head;
-    bool found = false;
-
-    for (uint32_t n = 1; n <= CBD_LINES_MAX + 1; n++) {
-        uint32_t payload_off = w->payload_end + n * CBD_LINE_BYTES;
-
-        if (payload_off > c->super.geo.segment_bytes ||
-            cbd_load_header(c, w->id, payload_off, &head) != 0 || head.h.slot != slot ||
-            cbd_header_bytes(head.h.addr_bytes, head.h.len_bytes) != n * CBD_LINE_BYTES)
-            continue;
-        *h = head.h;
-        w->payload_end = end_of(payload_off, h->len_bytes);
-        found = true;
-        n = 0;
-    }
-    return found;
-}
-
 static int note_lost(struct walk *w, uint32_t slot, bool closed)
 {
     struct cbd_backend *b = w->b;
@@ -120,8 +90,10 @@ static int note_lost(struct walk *w, uint32_t slot, bool closed)
         .epoch_max = closed ? e->epoch_max : CBD_EPOCH_MAX,
     };
     struct cbd_header h;
+    uint32_t payload_off;
 
-    if (find_header(w, slot, &h) && h.addr_bytes + h.len_bytes <= b->size_bytes) {
+    if (cbd_find_header(b->cache, w->id, slot, &w->payload_end, &h, &payload_off) &&
+        h.addr_bytes + h.len_bytes <= b->size_bytes) {
         lost.known = true;
         lost.fill = h.type == CBD_M_RECORD_FILL;
         lost.addr = h.addr_bytes;
@@ -175,7 +147,7 @@ int cbd_lost_note(struct cbd_backend *b, uint32_t id, const struct cbd_scan *sca
             continue;
         }
         if (r.payload_off != 0)
-            w.payload_end = end_of(r.payload_off, r.len_bytes);
+            w.payload_end = cbd_payload_end(r.payload_off, r.len_bytes);
         bound(&w, &r);
     }
     return error;

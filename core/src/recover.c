@@ -189,6 +189,8 @@ static int resume_segment(struct recovery *rec, const struct cbd_scan *scan)
             cbd_segment_off(&c->super.geo, rec->id) + cbd_slot_off(&c->super.geo, scan->records),
             scan->records, scan->durable);
     }
+    if (cbd_doubt_note(b, rec->id, scan) != 0)
+        return CBD_E_NOMEM;
     for (uint32_t slot = scan->durable; scan->unfinished != 0 && slot < scan->records; slot++) {
         if (!cbd_scan_unfinished(c, rec->id, scan, slot))
             continue;

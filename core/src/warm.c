@@ -20,18 +20,6 @@
 #include "engine.h"
 #include "sort.h"
 
-static bool read_record(struct cbd_cache *c, uint32_t segment, uint32_t slot,
-                        struct cbd_record *record)
-{
-    const struct cbd_geometry *geo = &c->super.geo;
-    const struct cbd_segment *seg = &c->segments[segment];
-    struct cbd_m_record m;
-
-    return c->pm->ops->read(c->pm, cbd_segment_off(geo, segment) + cbd_slot_off(geo, slot), &m,
-                            sizeof(m)) == 0 &&
-           cbd_record_decode(&m, seg->record_seed, seg->entry.generation, slot, geo, record);
-}
-
 static void end(struct cbd_backend *b)
 {
     struct cbd_env *env = b->cache->env;
@@ -139,9 +127,9 @@ static bool read_segment(struct cbd_backend *b, const struct cbd_warm_segment *w
     for (uint32_t slot = 0; slot < ws->slots; slot++) {
         struct cbd_record r;
 
-        if (CBD_CANARY(WARM_PASSES_DAMAGE) && !read_record(b->cache, ws->id, slot, &r))
+        if (CBD_CANARY(WARM_PASSES_DAMAGE) && cbd_load_record(b->cache, ws->id, slot, &r) != 0)
             continue;
-        if (!read_record(b->cache, ws->id, slot, &r) ||
+        if (cbd_load_record(b->cache, ws->id, slot, &r) != 0 ||
             (r.type != CBD_M_RECORD_VOID &&
              (r.epoch > b->warm.epoch || !cbd_record_fits(b, ws->id, &r)))) {
             cbd_report(b->cache->env, CBD_WARNING, CBD_E_CORRUPT, "record",
@@ -166,11 +154,11 @@ static int insert_window(struct cbd_backend *b, const struct cbd_warm_segment *w
 
     for (uint32_t slot = 0; slot < ws->slots; slot++) {
         struct cbd_record r;
-        int error;
+        int error = cbd_load_record(b->cache, ws->id, slot, &r);
 
-        if (!read_record(b->cache, ws->id, slot, &r) && CBD_CANARY(WARM_PASSES_DAMAGE))
+        if (error != 0 && CBD_CANARY(WARM_PASSES_DAMAGE))
             continue;
-        if (!read_record(b->cache, ws->id, slot, &r))
+        if (error != 0)
             return CBD_E_CORRUPT; /* it was sound a moment ago */
         if (r.type == CBD_M_RECORD_VOID || (r.order <= floor && !CBD_CANARY(WARM_SHOWS_OLD)) ||
             r.order > b->warm.above || r.order < horizon)
