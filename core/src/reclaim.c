@@ -169,7 +169,8 @@ static void keep_hot(struct walk *w)
         uint32_t records;
 
         cbd_lock_take(c->env, lock);
-        records = seg->order_min >= w->below ? 0 : seg->records;
+        /* What is cold is not in the index: nobody can have read it. */
+        records = seg->cold || seg->order_min >= w->below ? 0 : seg->records;
         cbd_lock_drop(lock);
         for (uint32_t slot = 0; slot < records && budget != 0; slot++) {
             struct cbd_record r;
