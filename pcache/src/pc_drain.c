@@ -37,9 +37,8 @@ struct drain {
     struct cbd_pcache_drained *out;
     struct pc_io io;
     bool dry;
-    bool moved;                 /* dirty_tail was stored */
-    struct cbd_pcache_pos last; /* there */
-    uint8_t *used;              /* bool, one a segment: has live keys */
+    bool moved;    /* dirty_tail was stored */
+    uint8_t *used; /* bool, one a segment: has live keys */
 };
 
 static bool flag(const struct drain *d, unsigned bit)
@@ -192,7 +191,6 @@ static int commit_kset(struct drain *d, const struct cbd_pcache_kset *kset)
     if (flag(d, CBD_PCACHE_DRAIN_DISK_ONLY))
         return 0;
     d->moved = true;
-    d->last = kset->next;
     return pc_tail_store(d->pc, PC_DIRTY_TAIL_OFF, kset->next);
 }
 
@@ -292,13 +290,21 @@ static bool settled(const struct cbd_pcache_slots *slots, struct cbd_pcache_pos 
            pc_pos_equal(driver, wanted);
 }
 
+/* Both slots: no older position is left to fall back to. */
+static int settle(struct drain *d, uint64_t off, struct cbd_pcache_pos pos)
+{
+    int error = pc_tail_store(d->pc, off, pos);
+
+    return error != 0 ? error : pc_tail_store(d->pc, off, pos);
+}
+
 /* K4, K6. Everything dirty is on the disk, and dirty_tail is at the head. */
 static int empty_cache(struct drain *d)
 {
     int error = 0;
 
     if (!settled(&d->pc->key_slots, d->pc->driver_key_tail, d->out->head))
-        error = pc_tail_store(d->pc, PC_KEY_TAIL_OFF, d->out->head);
+        error = settle(d, PC_KEY_TAIL_OFF, d->out->head);
     for (uint32_t i = 0; error == 0 && i < d->pc->seg_count; i++)
         if (d->used[i] && d->pc->gen[i] < UINT64_MAX)
             error = pc_gen_store(d->pc, i, d->pc->gen[i] + 1);
@@ -318,13 +324,12 @@ static int finish(struct drain *d)
         return 0;
     error = clear_head(d);
     /* Also where nothing was dirty: what is wrong with a tail ends here. */
-    if (error == 0 && (d->moved ? !pc_pos_equal(d->last, out->head)
-                                : !settled(&pc->dirty_slots, pc->driver_dirty_tail, out->head)))
-        error = pc_tail_store(d->pc, PC_DIRTY_TAIL_OFF, out->head);
+    if (error == 0 && (d->moved || !settled(&pc->dirty_slots, pc->driver_dirty_tail, out->head)))
+        error = settle(d, PC_DIRTY_TAIL_OFF, out->head);
     if (error == 0 && out->emptied)
         error = empty_cache(d);
     else if (error == 0 && !settled(&pc->key_slots, pc->driver_key_tail, pc->key_tail))
-        error = pc_tail_store(d->pc, PC_KEY_TAIL_OFF, pc->key_tail);
+        error = settle(d, PC_KEY_TAIL_OFF, pc->key_tail);
     return error;
 }
 

@@ -69,6 +69,8 @@ int cbd_pcache_walk_begin(struct cbd_pcache_walk *walk, const struct cbd_pcache 
     memset(walk, 0, sizeof(*walk));
     walk->pc = pc;
     walk->pos = from;
+    if (from.seg >= pc->seg_count || from.off_bytes >= CBD_PCACHE_DATA_BYTES)
+        return CBD_E_RANGE;
     walk->alloc_bytes = count * sizeof(uint32_t) + count / 8 + 1;
     walk->reach = pc->env->ops->alloc(pc->env, walk->alloc_bytes);
     if (walk->reach == NULL)

@@ -180,7 +180,7 @@ struct cbd_pcache_walk {
     uint64_t alloc_bytes;
 };
 
-/* CBD_E_NOMEM. To be ended in any case. */
+/* CBD_E_RANGE: there is no such place. CBD_E_NOMEM. To be ended in any case. */
 int cbd_pcache_walk_begin(struct cbd_pcache_walk *walk, const struct cbd_pcache *pc,
                           struct cbd_pcache_pos from) CBD_MUST_CHECK;
 
