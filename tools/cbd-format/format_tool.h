@@ -19,7 +19,8 @@ struct arguments {
     struct cbd_tool_device image; /* open when from_image is set */
     struct cbd_super super;       /* of the image */
     bool no_data_checksum, dry_run, force, discard_dirty, json;
-    bool reproducible; /* uuid and time are given */
+    bool reproducible;     /* uuid and time are given */
+    bool pcache, data_crc; /* for dm-pcache */
 };
 
 /*
@@ -46,6 +47,13 @@ int format_image_write(const struct arguments *a, const struct cbd_tool_device *
  */
 int format_prepare(const struct arguments *a, const struct cbd_tool_device *device,
                    const struct cbd_geometry *geo, bool wipe) CBD_MUST_CHECK;
+
+/* pcache.c: an empty device for dm-pcache. The exit code of the tool. */
+int format_pcache(const struct arguments *a);
+
+/* Whether a device of dm-pcache may be overwritten. 0, or the exit code after the reason. */
+int format_check_pcache(const struct arguments *a,
+                        const struct cbd_tool_device *device) CBD_MUST_CHECK;
 
 /* show.c: the plan or the result. 0, or the exit code: standard output is gone. */
 int format_show(const struct arguments *a, const struct cbd_format_options *options,

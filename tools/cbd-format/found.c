@@ -116,7 +116,7 @@ static int check_own(const struct arguments *a, const struct cbd_tool_device *de
     bool dirty;
 
     if (error == CBD_E_NOTCBD)
-        return 0;
+        return format_check_pcache(a, device);
     if (error == CBD_E_NOMEM) {
         cbd_tool_error_code(a->path, "cannot be examined", error);
         return CBD_EXIT_OPERATIONAL;

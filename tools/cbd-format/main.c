@@ -19,7 +19,9 @@ enum {
     KEY_NO_CHECKSUM,
     KEY_DISCARD,
     KEY_IMAGE,
-    KEY_JSON
+    KEY_JSON,
+    KEY_TYPE,
+    KEY_DATA_CRC,
 };
 
 static const struct cbd_tool_option options[] = {
@@ -38,6 +40,8 @@ static const struct cbd_tool_option options[] = {
      "put a metadata image of cbd-dump there, to look at or to\n"
      "repair; it has no data and is not served"},
     {KEY_JSON, "json", NULL, "one JSON document on standard output"},
+    {KEY_TYPE, "type", "TYPE", "cbd (the default), or dm-pcache: for the driver of Linux 6.18"},
+    {KEY_DATA_CRC, "data-crc", NULL, "with --type dm-pcache: data has checksums"},
 };
 
 static const struct cbd_tool_usage usage = {
@@ -108,6 +112,15 @@ static int take_option(const struct cbd_tool_parser *parser, struct arguments *a
     case KEY_JSON:
         a->json = true;
         return 0;
+    case KEY_TYPE:
+        a->pcache = strcmp(parser->argument, "dm-pcache") == 0;
+        if (!a->pcache && strcmp(parser->argument, "cbd") != 0)
+            return cbd_tool_usage_error(&usage, "--type: got '%s', limit cbd or dm-pcache",
+                                        parser->argument);
+        return 0;
+    case KEY_DATA_CRC:
+        a->data_crc = true;
+        return 0;
     default:
         abort();
     }
@@ -134,6 +147,12 @@ static int parse(int argc, char **argv, struct arguments *a, bool *end)
         (a->segment_bytes != 0 || a->label != NULL || a->uuid != NULL || a->no_data_checksum))
         return cbd_tool_usage_error(&usage, "--from-image: the image says what --segment-size, "
                                             "--label, --uuid, --no-data-checksum would");
+    if (a->pcache && (a->segment_bytes != 0 || a->label != NULL || a->uuid != NULL ||
+                      a->no_data_checksum || a->from_image != NULL))
+        return cbd_tool_usage_error(&usage, "--type dm-pcache: has no --segment-size, --label, "
+                                            "--uuid, --no-data-checksum, --from-image");
+    if (a->data_crc && !a->pcache)
+        return cbd_tool_usage_error(&usage, "--data-crc needs --type dm-pcache");
     a->path = parser.operands[0];
     *end = false;
     return 0;
@@ -286,6 +305,8 @@ int main(int argc, char **argv)
 
     if (end)
         return code;
+    if (a.pcache)
+        return format_pcache(&a);
     code = make_options(&a, &format_options);
     if (code == 0 && a.from_image != NULL) {
         code = format_image_open(&a, &a.super);
