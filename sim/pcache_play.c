@@ -8,6 +8,7 @@
 #include "pc_media.h"
 #include "sim_base.h"
 #include "sim_crash.h"
+#include "sector.h"
 #include "sim_env.h"
 
 #define SUBSETS 64u
@@ -23,6 +24,9 @@ struct player {
     struct sim_pcache_played *out;
     FILE *log;
     bool cutting, judging;
+    void (*keep)(void *arg, const uint8_t *memory, uint64_t memory_bytes, const uint8_t *disk,
+                 uint64_t disk_bytes);
+    void *keep_arg;
     uint64_t seen[STATES_MAX];
     /* G */
     bool stop_gc;
@@ -123,6 +127,21 @@ static bool saved(struct player *p)
     return well;
 }
 
+/* The state as bytes, once. */
+static void keep_state(struct player *p)
+{
+    uint8_t *disk;
+
+    if (p->keep == NULL)
+        return;
+    disk = sim_zalloc(1, DISK_BYTES);
+    for (uint64_t s = 0; s < DISK_BYTES / SIM_SECTOR_BYTES; s++)
+        sim_sector_fill(disk + s * SIM_SECTOR_BYTES, s, sim_disk_peek(p->disk, s));
+    p->keep(p->keep_arg, p->pm->pm.base, p->pm->pm.size_bytes, disk, DISK_BYTES);
+    p->keep = NULL;
+    free(disk);
+}
+
 /* After write-back the driver accepts the device, and nothing in it is wrong. */
 static bool clean_after(struct player *p)
 {
@@ -158,6 +177,8 @@ static void judge(struct player *p)
     p->out->errors += s.errors != 0;
     p->out->refused += s.driver_refuses;
     p->out->unnamed += p->unnamed;
+    if (s.errors != 0)
+        keep_state(p);
     p->log_end_known = s.log_end_known;
     p->log_end = s.log_end;
     well = cbd_pcache_open(&p->pm->pm, &p->judge_env.env, &silent, &pc) == 0 && served_well(p, &pc);
@@ -352,6 +373,15 @@ static void play_word(struct player *p, const char *word)
 void sim_pcache_play(const char *script, const struct sim_pcache_shape *shape,
                      struct sim_pcache_played *out, FILE *log)
 {
+    sim_pcache_play_keep(script, shape, out, log, NULL, NULL);
+}
+
+void sim_pcache_play_keep(const char *script, const struct sim_pcache_shape *shape,
+                          struct sim_pcache_played *out, FILE *log,
+                          void (*keep)(void *arg, const uint8_t *memory, uint64_t memory_bytes,
+                                       const uint8_t *disk, uint64_t disk_bytes),
+                          void *arg)
+{
     const struct sim_disk_config config = {
         .size_bytes = DISK_BYTES, .logical_block_bytes = 512, .volatile_cache = true};
     struct player *p = sim_zalloc(1, sizeof(*p));
@@ -361,6 +391,8 @@ void sim_pcache_play(const char *script, const struct sim_pcache_shape *shape,
     SIM_REQUIRE(strlen(script) < sizeof(copy));
     p->out = out;
     p->log = log;
+    p->keep = keep;
+    p->keep_arg = arg;
     p->shape = *shape;
     p->pm = sim_pmem_create(
         CBD_PCACHE_SEGMENTS_OFF + (uint64_t)shape->segments * CBD_PCACHE_SEGMENT_BYTES, SIM_ADR);
@@ -388,6 +420,37 @@ void sim_pcache_play(const char *script, const struct sim_pcache_shape *shape,
     sim_disk_destroy(p->disk);
     sim_pmem_destroy(p->pm);
     free(p);
+}
+
+/* "wN", "wN+M", or one of the single letters. */
+static bool word_valid(const char *word)
+{
+    unsigned long first, count = 1;
+    char *end;
+
+    if (word[0] != 'w' && word[0] != 'W')
+        return strchr("fbgaGxd|", word[0]) != NULL && word[1] == '\0';
+    if (word[1] < '0' || word[1] > '9')
+        return false;
+    first = strtoul(word + 1, &end, 10);
+    if (*end == '+' && end[1] >= '0' && end[1] <= '9')
+        count = strtoul(end + 1, &end, 10);
+    if (*end != '\0' || first >= SIM_PCACHE_SECTORS || count == 0 || count > SIM_PCACHE_SECTORS / 2)
+        return false;
+    return first / (SIM_PCACHE_SECTORS / 2) == (first + count - 1) / (SIM_PCACHE_SECTORS / 2);
+}
+
+bool sim_pcache_script_valid(const char *script)
+{
+    char copy[512], *save = NULL;
+
+    if (strlen(script) >= sizeof(copy))
+        return false;
+    snprintf(copy, sizeof(copy), "%s", script);
+    for (char *word = strtok_r(copy, " ", &save); word != NULL; word = strtok_r(NULL, " ", &save))
+        if (!word_valid(word))
+            return false;
+    return true;
 }
 
 bool sim_pcache_met(const struct sim_pcache_played *out, const char *hole)

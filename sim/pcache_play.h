@@ -48,6 +48,19 @@ struct sim_pcache_played {
 void sim_pcache_play(const char *script, const struct sim_pcache_shape *shape,
                      struct sim_pcache_played *out, FILE *log);
 
+/*
+ * The same; the first state with an error goes to keep(), which may be NULL: what the memory and the
+ * first bytes of the disk hold.
+ */
+void sim_pcache_play_keep(const char *script, const struct sim_pcache_shape *shape,
+                          struct sim_pcache_played *out, FILE *log,
+                          void (*keep)(void *arg, const uint8_t *memory, uint64_t memory_bytes,
+                                       const uint8_t *disk, uint64_t disk_bytes),
+                          void *arg);
+
+/* Whether every word of it is one. */
+bool sim_pcache_script_valid(const char *script);
+
 /* Whether the play met an error of this fault ("D1", ...). */
 bool sim_pcache_met(const struct sim_pcache_played *out, const char *hole);
 

@@ -60,4 +60,9 @@ for image in "$images"/*.pmem.zst; do
     name=$(basename "$image" .pmem.zst)
     one "$name"
 done
+
+# A new device is what the driver makes, byte for byte.
+zstd -q -d --sparse -f "$images/fresh-crc_false.pmem.zst" -o fresh
+expect 0 cbd-format --type dm-pcache --create 512M new
+cmp -s new fresh || flunk "a new device is not as the driver makes it"
 finish

@@ -19,6 +19,7 @@ static const struct {
     {"drops", cbd_sim_drops},
     {"hits", cbd_sim_hits},
     {"litmus", cbd_sim_cmd_litmus},
+    {"pcache", cbd_sim_cmd_pcache},
     {"canaries", cbd_sim_canaries},
     {"writeback", cbd_sim_cmd_writeback},
     {"cut", cbd_sim_cmd_cut},
@@ -28,7 +29,7 @@ static const struct cbd_tool_usage usage = {
     .program = "cbd-sim",
     .synopsis = "replay --trace FILE [OPTIONS]\nrerun [OPTIONS] ID\nrun [OPTIONS] FILE\n"
                 "explore [OPTIONS]\nminimize [OPTIONS] FILE|ID\ndrops [OPTIONS]\n"
-                "hits [OPTIONS]\nlitmus [NAME]\nwriteback --trace FILE [OPTIONS]\n"
+                "hits [OPTIONS]\nlitmus [NAME]\npcache [OPTIONS] [FAULT]\nwriteback --trace FILE [OPTIONS]\n"
                 "canaries [OPTIONS]\ncut [OPTIONS] FILE",
     .summary = "Runs the cache in a simulator: every store, flush, fence and disk completion has\n"
                "a number, and the power can fail at any of them.\n"
@@ -41,6 +42,7 @@ static const struct cbd_tool_usage usage = {
                "  hits    how many reads the cache answers, with each replacement policy\n"
                "  writeback  what write-back makes of a trace, beside the best\n"
                "  litmus  what a power cut may leave of small programs, under each model\n"
+               "  pcache  the faults of dm-pcache's driver, on a model of it\n"
                "  canaries  switch on one bug of a catalogue after the other: is it found?\n"
                "  cut     the record of a real server, anywhere",
     .operands_min = 1,

@@ -88,6 +88,7 @@ int cbd_sim_drops(int argc, char **argv);
 int cbd_sim_cmd_writeback(int argc, char **argv);
 int cbd_sim_hits(int argc, char **argv);
 int cbd_sim_cmd_litmus(int argc, char **argv);
+int cbd_sim_cmd_pcache(int argc, char **argv);
 int cbd_sim_canaries(int argc, char **argv);
 int cbd_sim_cmd_cut(int argc, char **argv);
 
