@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "cbd/shim/disk.h"
 #include "cbd/shim/env.h"
@@ -263,6 +264,8 @@ int front_open(const struct front_config *config, front_log_fn *log, void *arg,
         cbd_backend_abandon(f->exports[i].backend);
         f->exports[i].backend = NULL;
     }
+    if (f->recorder != NULL)
+        unlink(config->record); /* of a server that never was */
     front_close(f);
     return error;
 }
