@@ -120,4 +120,7 @@ int front_map(struct front_export *e, uint64_t len, uint64_t off, uint64_t *run_
 /* The errno for an error of cbd/errors.h. */
 int front_errno(int cbd_error);
 
+/* What a request that returned this errno ran into. Static; strerror() is not for threads. */
+const char *front_errno_text(int sys_errno);
+
 #endif

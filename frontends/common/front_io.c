@@ -35,6 +35,24 @@ int front_errno(int cbd_error)
     }
 }
 
+const char *front_errno_text(int sys_errno)
+{
+    switch (sys_errno) {
+    case EINVAL:
+        return "not made of logical blocks, or beyond the end";
+    case ENOMEM:
+        return "no memory";
+    case ENOSPC:
+        return "no room, and write-back makes none";
+    case EROFS:
+        return "served for reading only";
+    case ESHUTDOWN:
+        return "the server is ending";
+    default:
+        return "input/output error";
+    }
+}
+
 static bool closing(const struct front_export *e)
 {
     return atomic_load_explicit(&e->front->closing, memory_order_relaxed);

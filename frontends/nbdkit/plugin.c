@@ -17,7 +17,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "front.h"
 
@@ -208,7 +207,7 @@ static int answer(int error, const char *what, uint32_t count, uint64_t offset)
     if (error == 0)
         return 0;
     nbdkit_error("%s: %u bytes at %llu: %s", what, count, (unsigned long long)offset,
-                 strerror(error));
+                 front_errno_text(error));
     nbdkit_set_error(error);
     return -1;
 }

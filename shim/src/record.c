@@ -362,8 +362,7 @@ int cbd_recorder_open(const char *path, uint64_t limit_bytes, struct cbd_pmem *p
         int sys_errno = errno;
 
         free(r);
-        return shim_fail(err, sys_errno == EEXIST ? CBD_E_EXISTS : CBD_E_SYSTEM, sys_errno, path,
-                         "cannot be made: %s", strerror(sys_errno));
+        return shim_fail_errno(err, sys_errno, path, "cannot be made");
     }
     pthread_mutex_init(&r->mutex, NULL);
     r->pm = *pm;

@@ -61,8 +61,7 @@ int cbd_record_reader_open(const char *path, struct cbd_record_reader **reader,
 
     *reader = NULL;
     if (fd < 0)
-        return shim_fail(err, sys_errno == ENOENT ? CBD_E_NOTFOUND : CBD_E_SYSTEM, sys_errno, path,
-                         "%s", strerror(sys_errno));
+        return shim_fail_errno(err, sys_errno, path, "cannot be opened");
     if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0)
         map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
     close(fd);

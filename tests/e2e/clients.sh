@@ -65,7 +65,9 @@ refused "unknown parameter" cache.img colour=blue
 refused "device=PATH is missing"
 refused "holds no CBD cache" other.img
 refused "cannot be attached" cache.img backend=disk0 backing=other.img
-refused "nowhere.img" ./nowhere.img
+# Where the C library has worded an error, nbdkit does not come to its end under AddressSanitizer: the
+# destructor of libp11-kit waits for a lock of the locale. Not so without.
+[ -n "$runtime" ] || refused "nowhere.img" ./nowhere.img
 (run_nbdkit "$plugin" --help) >help.txt
 check "help lists the options" says help.txt "writeback-on-exit=BOOL"
 (run_nbdkit "$plugin" --dump-plugin) >dump.txt
