@@ -120,7 +120,9 @@ static int open_disk(struct front_export *e, char why[FRONT_TEXT_BYTES])
 
 static int record_disk(struct front_export *e, char why[FRONT_TEXT_BYTES])
 {
-    unsigned flags = e->front->config->attach.backend_consistency_off ? 0 : CBD_RECORD_DISK_ALONE;
+    const struct cbd_attach_options *o = &e->front->config->attach;
+    unsigned flags = (o->backend_consistency_off ? 0u : CBD_RECORD_DISK_ALONE) |
+                     (o->durability == CBD_DURABLE_ON_FLUSH ? CBD_RECORD_ON_FLUSH : 0u);
     struct cbd_shim_error err;
 
     if (cbd_recorder_add_disk(e->front->recorder, e->info.name, flags, e->file, &e->disk,

@@ -66,6 +66,16 @@ if command -v fio >/dev/null && fio --enghelp=nbd >/dev/null 2>&1; then
     check "nor in the page model" timeout 200 "$bin/cbd-sim" cut record2 --random 10 --model page
 fi
 
+# --- durable at a flush ---
+make_cache
+serve record=record4 durability=flush
+check "writers" "$ledger" write "$uri" log4 2 1
+stop
+check "no violation, durable at a flush" timeout 200 "$bin/cbd-sim" cut record4 --random "$cuts" \
+    --seed 7 --subsets 3
+cat check.log
+rm -f record4
+
 # --- the bound ---
 make_cache
 serve record=record3 record-max=2M

@@ -133,7 +133,7 @@ bool cut_disk_submit(struct cut_disk *d, const struct cbd_record_event *e, const
 
     if (what == CBD_RECORD_SYNC) {
         if (d->sync_count == sizeof(d->syncs) / sizeof(d->syncs[0]))
-            return false;
+            return false; /* the cache has one under way at a time */
         d->syncs[d->sync_count++] = (struct cut_sync){e->arg, place};
         return true;
     }

@@ -134,7 +134,7 @@ static bool judge_page(const struct cut_history *h, size_t p, uint64_t place,
     return true;
 }
 
-/* P2: one piece of a request that was under way is there as a whole or not at all. */
+/* P2: one piece of a request that is not durable yet is there as a whole or not at all. */
 static bool judge_piece(const struct cut_history *h, const struct cut_request *r, uint64_t from,
                         uint64_t end, uint64_t place, const uint64_t *contents,
                         char why[CUT_TEXT_BYTES])
@@ -187,7 +187,7 @@ bool cut_judge_served(const struct cut_history *h, uint64_t place, const uint64_
         const struct cut_request *r = &h->requests[i];
         uint64_t end = r->sector + r->sectors, next;
 
-        if (r->end < place || (r->hashes == NULL && r->sectors > piece_sectors))
+        if (durable(h, r, place) || (r->hashes == NULL && r->sectors > piece_sectors))
             continue;
         for (uint64_t from = r->sector; from < end; from = next) {
             next = (from / piece_sectors + 1) * piece_sectors;
