@@ -9,6 +9,7 @@
 
 #include "cbd/cache.h"
 #include "cbd/canary.h"
+#include "count.h"
 #include "lock.h"
 #include "media.h"
 #include "report.h"

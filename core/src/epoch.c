@@ -107,7 +107,7 @@ int cbd_flush(struct cbd_backend *b, unsigned lane)
         return 0; /* nothing was acknowledged */
     if (failed != 0)
         return failed;
-    b->lanes[lane].stats.flushes++;
+    cbd_count(&b->lanes[lane].stats.flushes, 1);
     cbd_count_request(&b->lanes[lane]);
     failed = cbd_sync(b);
     if (failed == 0 && cbd_epoch_dirty(b, epoch) && !CBD_CANARY(FLUSH_IGNORED))

@@ -290,7 +290,7 @@ int cbd_insert(struct cbd_backend *b, unsigned lane, struct cbd_insert *in)
         room.durable = b->unfenced ? s->durable : room.slot;
         if (in->type != CBD_M_RECORD_ZERO)
             in->len = payload;
-        b->lanes[lane].stats.records++;
+        cbd_count(&b->lanes[lane].stats.records, 1);
         error = insert_into(b, s, in, &room, &aim);
     }
     cbd_lock_drop(&s->lock);

@@ -231,7 +231,7 @@ uint64_t cbd_keep_record(struct cbd_backend *b, const struct cbd_record *r, uint
         kept = copy_chunk(b, &chunk);
         budget -= cost;
         b->keep_credit -= cost;
-        b->reclaim_stats.kept_bytes += kept;
+        cbd_count(&b->reclaim_stats.kept_bytes, kept);
         if (kept < chunk.len && atomic_load(&b->free_count) == 0)
             return 0;
         from = chunk.addr + chunk.len - r->addr_bytes;

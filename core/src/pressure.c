@@ -123,7 +123,7 @@ static void pay(struct cbd_backend *b, unsigned lane, uint64_t space)
 
         bill.upto = (due > paid ? due : paid) + cost; /* what nobody waited for is not saved up */
     } while (!atomic_compare_exchange_weak(&p->due, &due, bill.upto));
-    b->lanes[lane].stats.writes_paced++;
+    cbd_count(&b->lanes[lane].stats.writes_paced, 1);
     for (;;) {
         uint64_t before = cbd_progress(b);
 
@@ -213,7 +213,7 @@ static int wait_at_gate(struct cbd_backend *b, unsigned lane, uint64_t len, uint
             return atomic_load(&b->failed);
         }
         if (first)
-            b->lanes[lane].stats.writes_paced++;
+            cbd_count(&b->lanes[lane].stats.writes_paced, 1);
         first = false;
         if (error != CBD_E_TIMEDOUT)
             return error;

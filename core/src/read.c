@@ -225,7 +225,7 @@ static uint64_t fill(struct cbd_backend *b, unsigned lane, const struct run *run
         /* Without room, or when it came too late, it is just not cached. */
         if (cbd_insert(b, lane, &in) != 0)
             break;
-        b->lanes[lane].stats.fill_bytes += in.len;
+        cbd_count(&b->lanes[lane].stats.fill_bytes, in.len);
         done += in.len;
     }
     return done;
@@ -256,8 +256,8 @@ int cbd_read(struct cbd_backend *b, unsigned lane, uint64_t off, void *buf, uint
     if (invalid != 0)
         return invalid;
     __builtin_prefetch(cbd_index_tree_of(b, off));
-    b->lanes[lane].stats.reads++;
-    b->lanes[lane].stats.read_bytes += len;
+    cbd_count(&b->lanes[lane].stats.reads, 1);
+    cbd_count(&b->lanes[lane].stats.read_bytes, len);
     while (done < len) {
         uint8_t *out = (uint8_t *)buf + done;
         struct run run;
@@ -272,7 +272,7 @@ int cbd_read(struct cbd_backend *b, unsigned lane, uint64_t off, void *buf, uint
 
             error = cbd_heal(b, lane, run.addr, run.len, &run.extent, out, &healed);
         } else if (error == 0 && !run.hit) {
-            b->lanes[lane].stats.miss_bytes += run.len;
+            cbd_count(&b->lanes[lane].stats.miss_bytes, run.len);
             error = read_disk(b, run.addr, out, run.len); /* G3 */
             if (CBD_CANARY(READ_TRIED_AGAIN) && error != 0)
                 error = cbd_canary_read_again(b, read_disk, run.addr, out, run.len);
@@ -281,7 +281,7 @@ int cbd_read(struct cbd_backend *b, unsigned lane, uint64_t off, void *buf, uint
             if (error == 0 && !b->options.no_fill)
                 (void)fill(b, lane, &run, out);
         } else {
-            b->lanes[lane].stats.hit_bytes += run.len;
+            cbd_count(&b->lanes[lane].stats.hit_bytes, run.len);
         }
         if (error != 0)
             return error;

@@ -202,7 +202,7 @@ static int segment_free(struct walk *w, uint32_t id)
     cbd_segment_make_free(b, id);
     if (CBD_CANARY(FREED_TWICE))
         cbd_segment_make_free(b, id);
-    b->reclaim_stats.segments_reclaimed++;
+    cbd_count(&b->reclaim_stats.segments_reclaimed, 1);
     cbd_lock_drop(&b->table_lock);
     return 0;
 }
@@ -276,7 +276,7 @@ static int reclaim(struct walk *w)
         return error;
     wait_for_readers(b);
     (void)for_each_segment(w, segment_free);
-    b->reclaim_stats.reclaims++;
+    cbd_count(&b->reclaim_stats.reclaims, 1);
     b->cache->env->ops->wake(b->cache->env);
     return 0;
 }

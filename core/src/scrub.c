@@ -109,8 +109,8 @@ static void heal(struct cbd_backend *b, const struct piece *p, const struct cbd_
     int disk_error = cbd_heal(b, CBD_LANE_SCRUB, p->addr + bad->skip, bad->len, &p->e, b->scrub.buf,
                               &healed); /* U2 */
 
-    stats->scrub_healed_bytes += healed.stored;
-    stats->scrub_left_bytes += healed.left;
+    cbd_count(&stats->scrub_healed_bytes, healed.stored);
+    cbd_count(&stats->scrub_left_bytes, healed.left);
     cbd_report(b->cache->env, CBD_WARNING, disk_error != 0 ? disk_error : error, "data",
                disk_error != 0    ? "is damaged, and the disk cannot read what it has"
                : healed.left != 0 ? "is damaged; the disk has it, there is no room to store it"
@@ -122,7 +122,7 @@ static void heal(struct cbd_backend *b, const struct piece *p, const struct cbd_
 static void report_dirty(struct cbd_backend *b, const struct piece *p, const struct cbd_bad *bad,
                          int error)
 {
-    b->scrub.stats.scrub_damaged_bytes += bad->len;
+    cbd_count(&b->scrub.stats.scrub_damaged_bytes, bad->len);
     cbd_report(b->cache->env, CBD_ERROR, error, "data", "is damaged, and it is dirty", b->id,
                p->e.loc * CBD_LINE_BYTES + p->skip + bad->skip, p->addr + bad->skip, bad->len);
 }
@@ -157,8 +157,8 @@ static void note_position(struct cbd_backend *b)
     struct cbd_scrub *s = &b->scrub;
     uint64_t span = b->size_bytes >> b->tree_bits;
 
-    s->stats.scrub_position_bytes =
-        s->running ? s->tree * span + cbd_min64(s->pos * CBD_SECTOR_BYTES, span) : 0;
+    cbd_count_set(&s->stats.scrub_position_bytes,
+                  s->running ? s->tree * span + cbd_min64(s->pos * CBD_SECTOR_BYTES, span) : 0);
 }
 
 int cbd_scrub_step(struct cbd_backend *b)
@@ -182,8 +182,8 @@ int cbd_scrub_step(struct cbd_backend *b)
         s->debt_bytes += verify(b);
         s->running = s->tree < 1u << b->tree_bits;
     }
-    s->stats.scrub_bytes += s->debt_bytes;
-    s->stats.scrub_passes += !s->running;
+    cbd_count(&s->stats.scrub_bytes, s->debt_bytes);
+    cbd_count(&s->stats.scrub_passes, !s->running);
     note_position(b);
     if (s->debt_bytes != 0 || s->running)
         return 1;

@@ -177,7 +177,7 @@ static int next_segment(struct cbd_backend *b, struct cbd_stream *s)
             s->segment = id;
             s->durable = 0;
             s->durable_end = 0;
-            b->reclaim_stats.segments_opened++;
+            cbd_count(&b->reclaim_stats.segments_opened, 1);
             cbd_stream_list(b, s, id);
             /* An era never outlives a segment: see reclaim.c, R1. */
             atomic_fetch_add(&b->era, 1);

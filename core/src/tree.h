@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "cbd/env.h"
+#include "count.h"
 
 #define CBD_SECTOR_BYTES 512u
 #define CBD_TREE_POS_BITS 40 /* positions below 2^40 sectors */

@@ -64,7 +64,7 @@ void cbd_tree_leaf_store(struct cbd_tree *tree, struct cbd_tree_path *path,
     CBD_TREE_SET(leaf->leaf.w1[i], w->w1);
     CBD_TREE_SET(leaf->leaf.w2[i], w->w2);
     set_count(leaf, leaf->count + 1u);
-    tree->extents++;
+    cbd_count(&tree->extents, 1);
     /* The range was free, so the neighbour starts at or after the end of w (T3). */
     if (path->upper && *path->upper < cbd_tree_words_end(w->w0))
         CBD_TREE_SET(*path->upper, cbd_tree_words_end(w->w0));
@@ -295,7 +295,7 @@ void cbd_tree_edit_remove(struct cbd_tree_pool *pool, struct cbd_tree *tree,
     assert(n > 0 && i + n <= leaf->count);
     leaf_move(leaf, i, leaf, i + n, leaf->count - i - n);
     set_count(leaf, leaf->count - n);
-    tree->extents -= n;
+    cbd_count(&tree->extents, -(uint64_t)n);
 
     while (level < tree->height && shrink_child(pool, tree, path->node[level], path->idx[level]))
         level++;

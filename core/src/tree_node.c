@@ -51,7 +51,7 @@ static int pool_grow(struct cbd_tree_pool *pool)
         pool->free_nodes = &chunk->nodes[i];
     }
     pool->free_count += CBD_TREE_CHUNK_NODES;
-    pool->bytes += sizeof(*chunk);
+    cbd_count(&pool->bytes, sizeof(*chunk));
     return 0;
 }
 

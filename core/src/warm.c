@@ -166,7 +166,7 @@ static int insert_window(struct cbd_backend *b, const struct cbd_warm_segment *w
         error = cbd_index_add_old(b, &r, ws->id);
         if (error != 0)
             return error;
-        b->reclaim_stats.recovered_records++;
+        cbd_count(&b->reclaim_stats.recovered_records, 1);
     }
     return 0;
 }

@@ -190,10 +190,10 @@ void cbd_wb_submit(struct cbd_backend *b, struct cbd_wb_io *wio)
     if (io->len_bytes == 0)
         return; /* nothing of it can be read */
     if (io->op == CBD_DISK_WRITE)
-        wb->stats.writeback_bytes += io->len_bytes;
+        cbd_count(&wb->stats.writeback_bytes, io->len_bytes);
     else
-        wb->stats.writeback_zero_bytes += io->len_bytes;
-    wb->stats.writeback_ios++;
+        cbd_count(&wb->stats.writeback_zero_bytes, io->len_bytes);
+    cbd_count(&wb->stats.writeback_ios, 1);
     wio->credit = credit_upto(wb) - credit_before;
     wio->news = !atomic_load(&wb->retrying) || e.start >= wb->reached;
     cbd_wb_rate_spend(b, io->op == CBD_DISK_WRITE ? io->len_bytes : ZERO_WEIGHT_BYTES);
@@ -208,7 +208,7 @@ void cbd_wb_submit_flush(struct cbd_backend *b)
     struct cbd_writeback *wb = &b->wb;
 
     wb->flush = (struct cbd_disk_io){.op = CBD_DISK_FLUSH, .done = flush_done, .owner = b};
-    wb->stats.writeback_flushes++;
+    cbd_count(&wb->stats.writeback_flushes, 1);
     atomic_store(&wb->flush_busy, true);
     wb->submitted++;
     b->disk->ops->submit(b->disk, &wb->flush);

@@ -74,7 +74,7 @@ static int insert_dirty(struct cbd_backend *b, unsigned lane, struct cbd_insert 
 static void end_epoch(struct cbd_backend *b, unsigned lane, uint64_t epoch, unsigned flags)
 {
     if ((flags & CBD_WRITE_FUA) != 0) {
-        b->lanes[lane].stats.fua++;
+        cbd_count(&b->lanes[lane].stats.fua, 1);
         if (!CBD_CANARY(FUA_LEAVES_EPOCH_OPEN))
             (void)cbd_epoch_close(b, CBD_CANARY(FUA_CLOSES_EPOCH_BEFORE) ? epoch - 1 : epoch);
     }
@@ -108,8 +108,8 @@ int cbd_write(struct cbd_backend *b, unsigned lane, uint64_t off, const void *bu
         error = cbd_sync(b);
     if (error != 0)
         return error;
-    b->lanes[lane].stats.writes++;
-    b->lanes[lane].stats.write_bytes += len;
+    cbd_count(&b->lanes[lane].stats.writes, 1);
+    cbd_count(&b->lanes[lane].stats.write_bytes, len);
     if (len != 0)
         end_epoch(b, lane, epoch, flags);
     return 0;
@@ -132,8 +132,8 @@ int cbd_zero(struct cbd_backend *b, unsigned lane, uint64_t off, uint64_t len, u
         error = cbd_sync(b);
     if (error != 0)
         return error;
-    b->lanes[lane].stats.zeroes++;
-    b->lanes[lane].stats.zero_bytes += len;
+    cbd_count(&b->lanes[lane].stats.zeroes, 1);
+    cbd_count(&b->lanes[lane].stats.zero_bytes, len);
     end_epoch(b, lane, in.epoch, flags);
     return 0;
 }

@@ -122,7 +122,7 @@ static int give_up(struct cbd_backend *b, int error)
 {
     uint64_t reached = b->wb.phase == CBD_WB_FLUSH ? UINT64_MAX : b->wb.pos;
 
-    b->wb.stats.writeback_errors++;
+    cbd_count(&b->wb.stats.writeback_errors, 1);
     if (b->wb.reached < reached)
         b->wb.reached = reached;
     atomic_store(&b->wb.retrying, true);
@@ -209,15 +209,15 @@ static int held_step(struct cbd_backend *b)
     uint64_t bytes;
 
     if (readable_again(b)) {
-        wb->stats.writeback_held_bytes = 0;
+        cbd_count_set(&wb->stats.writeback_held_bytes, 0);
         wb->phase = CBD_WB_IDLE; /* it was poison that has gone: the whole pass again */
         return 1;
     }
     if (cbd_wb_hold_settled(b, &bytes)) {
         cbd_report(b->cache->env, CBD_WARNING, 0, "dirty data", "was given up", b->id, UINT64_MAX,
                    bytes, 0);
-        wb->stats.writeback_forgone_bytes += bytes;
-        wb->stats.writeback_held_bytes = 0;
+        cbd_count(&wb->stats.writeback_forgone_bytes, bytes);
+        cbd_count_set(&wb->stats.writeback_held_bytes, 0);
         wb->phase = CBD_WB_COMMIT;
         return 1;
     }
@@ -225,8 +225,8 @@ static int held_step(struct cbd_backend *b)
     if (!atomic_exchange(&b->hold.held, true)) {
         cbd_report(b->cache->env, CBD_ERROR, wb->hold_error, "write-back",
                    "is held by dirty data that cannot be read", b->id, UINT64_MAX, bytes, 0);
-        wb->stats.writeback_errors++;
-        wb->stats.writeback_held_bytes = bytes;
+        cbd_count(&wb->stats.writeback_errors, 1);
+        cbd_count_set(&wb->stats.writeback_held_bytes, bytes);
         wb->reached = UINT64_MAX;
         atomic_store(&wb->retrying, true); /* nobody pays for what does not come */
         cbd_pressure_update(b);
@@ -240,7 +240,7 @@ static int commit_step(struct cbd_backend *b)
     int error;
 
     cbd_lock_take(b->cache->env, &b->table_lock);
-    b->state.epoch_written = wb->epoch;
+    cbd_count_set(&b->state.epoch_written, wb->epoch);
     error = CBD_CANARY(E_NOT_STORED)
                 ? 0
                 : cbd_twin_write_state(b->cache, b->id, &b->state, CBD_TWIN_EPOCH); /* W4 */
@@ -254,7 +254,7 @@ static int commit_step(struct cbd_backend *b)
     cbd_tree_clear(&wb->pool, &wb->tree);
     atomic_fetch_add(&wb->retired_bytes, CBD_CANARY(DIRTY_MISCOUNTED) ? 0 : wb->bytes);
     atomic_fetch_add(&wb->retired_space, wb->space);
-    wb->stats.writeback_epochs++;
+    cbd_count(&wb->stats.writeback_epochs, 1);
     atomic_store(&wb->retrying, false);
     wb->reached = 0;
     atomic_fetch_add(&wb->advances, 1);

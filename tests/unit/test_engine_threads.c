@@ -438,6 +438,7 @@ static void run_round(struct ram *r, struct stress *s, struct cbd_backend *b, do
     uint64_t end = env_now(&r->env) + (uint64_t)(time_s * 1e9);
     struct background bg[JOBS];
     pthread_t thread[WRITERS + JOBS];
+    uint64_t writes = 0;
 
     atomic_store(&r->stop, false);
     atomic_store(&r->stop_background, false);
@@ -451,7 +452,12 @@ static void run_round(struct ram *r, struct stress *s, struct cbd_backend *b, do
         assert_int_equal(pthread_create(&thread[i], NULL, writer, &s[i]), 0);
     }
     for (unsigned n = 0; env_now(&r->env) < end; n++) {
+        struct cbd_stats stats;
+
         tune(b, n);
+        cbd_backend_stats(b, &stats); /* beside all of them, and nothing goes back */
+        assert_true(stats.writes >= writes);
+        writes = stats.writes;
         nanosleep(&pause, NULL);
     }
     atomic_store(&r->stop, true);

@@ -350,6 +350,10 @@ struct cbd_stats {
     uint64_t scrub_position_bytes; /* how far the pass is, of the size of the backend */
 };
 
+/*
+ * From any thread, beside data calls and steps, while attached. Each number is one that it had
+ * during the call; of different numbers it need not be the same moment.
+ */
 void cbd_backend_stats(const struct cbd_backend *b, struct cbd_stats *stats);
 
 /*
