@@ -37,17 +37,15 @@ int cbd_check_damage(struct cbd_check *k, uint32_t segment, const struct cbd_sca
         struct cbd_header h;
         uint32_t payload_off;
         int bad = cbd_load_record(&k->cache, segment, slot, &r);
+        bool range;
 
         if (bad == 0) {
-            if (r.payload_off != 0)
-                payload_end = cbd_payload_end(r.payload_off, r.len_bytes);
-        } else if (slot >= scan->durable && bad != CBD_E_MEDIA) {
-            continue; /* unfinished */
-        } else if (cbd_find_header(&k->cache, segment, slot, &payload_end, &h, &payload_off)) {
-            stop = report_damaged(k, segment, slot, &h);
-        } else {
-            stop = report_damaged(k, segment, slot, NULL);
+            cbd_pass_payload(&k->cache, segment, slot, &r, &payload_end);
+            continue;
         }
+        range = cbd_find_header(&k->cache, segment, slot, &payload_end, &h, &payload_off);
+        if (slot < scan->durable || bad == CBD_E_MEDIA) /* else it is unfinished */
+            stop = report_damaged(k, segment, slot, range ? &h : NULL);
     }
     return stop;
 }
@@ -82,8 +80,8 @@ int cbd_check_unfinished(struct cbd_check *k, uint32_t segment, const struct cbd
         int bad =
             slot < scan->records ? cbd_load_record(&k->cache, segment, slot, &r) : CBD_E_CORRUPT;
 
-        if (bad == 0 && r.payload_off != 0)
-            payload_end = cbd_payload_end(r.payload_off, r.len_bytes);
+        if (bad == 0)
+            cbd_pass_payload(&k->cache, segment, slot, &r, &payload_end);
         if (bad == 0 || !cbd_find_header(&k->cache, segment, slot, &payload_end, &h, &payload_off))
             continue;
         if (slot >= scan->durable && bad != CBD_E_MEDIA)

@@ -56,8 +56,7 @@ int cbd_doubt_note(struct cbd_backend *b, uint32_t id, const struct cbd_scan *sc
         int bad = slot < scan->records ? cbd_load_record(b->cache, id, slot, &r) : CBD_E_CORRUPT;
 
         if (bad == 0) {
-            if (r.payload_off != 0)
-                payload_end = cbd_payload_end(r.payload_off, r.len_bytes);
+            cbd_pass_payload(b->cache, id, slot, &r, &payload_end);
             if (slot >= scan->durable && cbd_scan_unfinished(b->cache, id, scan, slot))
                 error = add(b, r.addr_bytes, r.len_bytes);
         } else if (cbd_find_header(b->cache, id, slot, &payload_end, &h, &payload_off) &&

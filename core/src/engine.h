@@ -436,6 +436,8 @@ int cbd_load_next(struct cbd_record_reader *rd, uint32_t slot,
                   struct cbd_record *record) CBD_MUST_CHECK;
 bool cbd_find_header(const struct cbd_cache *c, uint32_t segment, uint32_t slot,
                      uint32_t *payload_end, struct cbd_header *h, uint32_t *payload_off);
+void cbd_pass_payload(const struct cbd_cache *c, uint32_t segment, uint32_t slot,
+                      const struct cbd_record *r, uint32_t *payload_end);
 int cbd_load_header(const struct cbd_cache *c, uint32_t segment, uint32_t payload_off,
                     struct cbd_loaded_header *out) CBD_MUST_CHECK;
 

@@ -137,3 +137,20 @@ bool cbd_find_header(const struct cbd_cache *c, uint32_t segment, uint32_t slot,
     }
     return found;
 }
+
+/*
+ * Moves *payload_end behind the payload of a valid record. What a void has taken the place of may
+ * have left its payload: where others were stored behind it (durability=flush), its header still is
+ * there, and headers are found only from one payload to the next.
+ */
+void cbd_pass_payload(const struct cbd_cache *c, uint32_t segment, uint32_t slot,
+                      const struct cbd_record *r, uint32_t *payload_end)
+{
+    struct cbd_header h;
+    uint32_t payload_off;
+
+    if (r->payload_off != 0)
+        *payload_end = cbd_payload_end(r->payload_off, r->len_bytes);
+    else if (r->type == CBD_M_RECORD_VOID)
+        (void)cbd_find_header(c, segment, slot, payload_end, &h, &payload_off);
+}

@@ -142,12 +142,16 @@ int cbd_lost_note(struct cbd_backend *b, uint32_t id, const struct cbd_scan *sca
         int bad = cbd_load_record(b->cache, id, slot, &r);
 
         if (bad != 0) {
+            struct cbd_header h;
+            uint32_t payload_off;
+
             if (slot < scan->durable || bad == CBD_E_MEDIA)
                 error = note_lost(&w, slot, closed);
+            else /* unfinished; others may stand behind it */
+                (void)cbd_find_header(b->cache, id, slot, &w.payload_end, &h, &payload_off);
             continue;
         }
-        if (r.payload_off != 0)
-            w.payload_end = cbd_payload_end(r.payload_off, r.len_bytes);
+        cbd_pass_payload(b->cache, id, slot, &r, &w.payload_end);
         bound(&w, &r);
     }
     return error;

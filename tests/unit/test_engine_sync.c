@@ -167,6 +167,32 @@ static void what_is_written_back_proves_what_is_below(void **state)
     }
 }
 
+/* A void in the middle leaves its payload there: the headers behind it are found all the same. */
+static void a_loss_behind_a_void_has_its_range(void **state)
+{
+    struct rig *r = attached((struct rig_config){0});
+    uint32_t id;
+
+    (void)state;
+    for (uint64_t i = 0; i < 3; i++)
+        rig_write(r, i * 2 * BLOCK, BLOCK, 0);
+    id = rig_segment_with(r, CBD_M_SEGMENT_OPEN);
+    rig_power_cut(r, SIM_CRASH_ALL);
+    rig_scribble(r, rig_slot_off(r, id, 0), 64);
+    take_back(r, 0, BLOCK, SIM_VERSION_INITIAL);
+    rig_attach(r);
+    assert_int_equal(rig_record(r, id, 0).type, CBD_M_RECORD_VOID);
+    rig_write(r, 8 * BLOCK, BLOCK, CBD_WRITE_FUA);
+    rig_write(r, 9 * BLOCK, BLOCK, CBD_WRITE_FUA);
+    rig_power_cut(r, SIM_CRASH_NONE);
+    rig_scribble(r, rig_slot_off(r, id, 1), 64);
+    assert_true(rig_degraded(r));
+    assert_int_equal(rig_stats(r).lost_bytes, BLOCK);
+    assert_int_equal(rig_try_read(r, 0, 2 * BLOCK, BLOCK), CBD_E_CORRUPT);
+    rig_read(r, 4 * BLOCK, 6 * BLOCK);
+    rig_destroy(r);
+}
+
 /* The header of a write after a FLUSH proves what the FLUSH covered, and nothing more. */
 static void a_header_proves_what_was_flushed_before_it(void **state)
 {
@@ -349,6 +375,7 @@ int main(void)
         cmocka_unit_test(it_needs_data_checksums),
         cmocka_unit_test(a_hole_above_what_was_flushed_is_not_damage),
         cmocka_unit_test(a_hole_below_what_was_flushed_is_damage),
+        cmocka_unit_test(a_loss_behind_a_void_has_its_range),
         cmocka_unit_test(what_is_written_back_proves_what_is_below),
         cmocka_unit_test(a_header_proves_what_was_flushed_before_it),
         cmocka_unit_test(many_writes_without_flush_are_made_durable_in_between),
