@@ -113,7 +113,8 @@ static uint64_t pick_record_line(struct sim_judge *j, uint64_t draw, bool *found
 
 static int on_damage(void *arg, const struct cbd_check_finding *f)
 {
-    struct sim_damage *d = arg;
+    struct sim_judge *j = arg;
+    struct sim_damage *d = &j->damage;
 
     /* What every power cut leaves explains nothing. */
     if (f->problem->severity == CBD_CHECK_ERROR)
@@ -121,6 +122,10 @@ static int on_damage(void *arg, const struct cbd_check_finding *f)
     if (f->range_known && f->backend != CBD_CHECK_NONE && d->ranges < SIM_JUDGE_RANGES)
         d->range[d->ranges++] =
             (struct sim_damage_range){f->backend, f->addr_bytes / 512, (f->len_bytes + 511) / 512};
+    /* A crash may leave gaps without a header, and no way from one payload to the next. */
+    if (f->problem->code == CBD_PROBLEM_RECORD_DAMAGED && !f->range_known &&
+        j->world->config.durability == CBD_DURABLE_ON_FLUSH && d->ranges < SIM_JUDGE_RANGES)
+        d->range[d->ranges++] = (struct sim_damage_range){f->backend, 0, UINT64_MAX};
     return 0;
 }
 
@@ -131,8 +136,8 @@ static void look_at_damage(struct sim_judge *j)
     struct cbd_check_summary summary;
 
     sim_env_reset(&j->process.env, 0);
-    if (cbd_check_run(&j->world->pmem->pm, &j->process.env.env, &options, on_damage, &j->damage,
-                      &summary) != 0)
+    if (cbd_check_run(&j->world->pmem->pm, &j->process.env.env, &options, on_damage, j, &summary) !=
+        0)
         j->damage.reported = true;
 }
 
