@@ -157,7 +157,7 @@ static void leave(void *arg, const struct sim_pm_event *ev)
 #define CHANGED UINT64_C(999999)
 
 /*
- * Blocks 0..3 are clean and then changed on the disk; 10..49 are dirty. Two places are compared:
+ * Blocks 0..3 are clean and then changed on the disk; 10..17 are dirty. Two places are compared:
  * once the dirty blocks are written, it is hardly those that differ.
  */
 static void make_conflict(struct scene *r)
@@ -166,7 +166,7 @@ static void make_conflict(struct scene *r)
     scene_create(r, SIM_ADR, 512);
     scene_begin(r, 0, 1);
     write_run(r, 0, 4);
-    for (uint32_t i = 10; i < 50; i++)
+    for (uint32_t i = 10; i < 18; i++)
         scene_expect(r, scene_write_block(r, 0, i) == 0, "write", i);
     scene_power_cut(r);
     for (uint32_t i = 0; i < 4 && !r->failed; i++) {
@@ -183,7 +183,7 @@ static void on_conflict(void *arg, uint64_t addr_bytes, uint64_t len_bytes)
 {
     struct scene *r = arg;
 
-    scene_expect(r, addr_bytes >= 10 * SCENE_BLOCK && addr_bytes + len_bytes <= 50 * SCENE_BLOCK,
+    scene_expect(r, addr_bytes >= 10 * SCENE_BLOCK && addr_bytes + len_bytes <= 18 * SCENE_BLOCK,
                  "a range that is not dirty is told as one", (int64_t)addr_bytes);
 }
 

@@ -2,12 +2,13 @@
 /* Workloads in a fixed sequence, tried in a process each so many, until one fails. */
 #include "hunt_small.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/time.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "scenario.h"
@@ -15,8 +16,8 @@
 
 #define SUBSETS 16u
 #define TRIES 20000u
-#define SEEDS_MAX 2u    /* campaigns of each strategy */
-#define SECONDS_MAX 60u /* a workload that takes longer hangs */
+#define SEEDS_MAX 2u   /* campaigns of each strategy */
+#define SECONDS_MAX 5u /* of processor time; a workload that takes longer is passed over */
 
 /* Made-up workloads: so many units of each kind. */
 static const struct kind {
@@ -35,12 +36,19 @@ static const struct kind {
 
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
-static uint64_t now_us(void)
+static uint64_t us_of(int who)
 {
-    struct timespec t;
+    struct rusage u;
 
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+    (void)getrusage(who, &u);
+    return (uint64_t)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000000 +
+           (uint64_t)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+}
+
+/* Of this process and of those that it has waited for: one candidate is tried at a time. */
+static uint64_t cpu_us(void)
+{
+    return us_of(RUSAGE_SELF) + us_of(RUSAGE_CHILDREN);
 }
 
 static void make_scenario(const struct kind *k, struct sim_scenario *s)
@@ -103,8 +111,16 @@ struct search {
     struct sim_tried tried;
 };
 
-/* In the child: from workload shared->at on. */
-static void search(struct search *shared, enum cbd_canary_id canary)
+/* Of processor time, so that the result does not depend on what else the machine does. */
+static void limit_time(void)
+{
+    const struct itimerval limit = {.it_value = {.tv_sec = SECONDS_MAX}};
+
+    (void)setitimer(ITIMER_PROF, &limit, NULL);
+}
+
+/* In the child: from workload shared->at on; `one`: only that. */
+static void search(struct search *shared, enum cbd_canary_id canary, bool one)
 {
     struct sim_try t = {.strategy = SIM_STRATEGY_PARTIAL, .merge = true, .stop_at_first = true};
     struct sim_workload w;
@@ -114,18 +130,18 @@ static void search(struct search *shared, enum cbd_canary_id canary)
     for (; make(shared->at, &w, &t, from, sizeof(from)); shared->at++) {
         w.config.canary = canary;
         SIM_REQUIRE(sim_workload_valid(&w, why, sizeof(why), NULL));
-        alarm(SECONDS_MAX);
+        limit_time();
         sim_try_run(&w, &t, &shared->tried);
-        if (shared->tried.failures != 0) {
-            shared->failed = true;
+        shared->failed = shared->tried.failures != 0;
+        if (shared->failed || one)
             break;
-        }
     }
     shared->ended = !shared->failed;
     sim_workload_free(&w);
 }
 
-static void run_search(struct search *shared, enum cbd_canary_id canary)
+/* False: the workload took too long, and says nothing. */
+static bool run_search(struct search *shared, enum cbd_canary_id canary, bool one)
 {
     static const struct rlimit no_core = {0, 0};
     pid_t pid;
@@ -138,10 +154,26 @@ static void run_search(struct search *shared, enum cbd_canary_id canary)
         (void)setrlimit(RLIMIT_CORE, &no_core);
         if (freopen("/dev/null", "w", stderr) == NULL)
             _exit(1);
-        search(shared, canary);
+        search(shared, canary, one);
         _exit(0);
     }
     SIM_REQUIRE(waitpid(pid, &status, 0) == pid);
+    return !WIFSIGNALED(status) || WTERMSIG(status) != SIGPROF;
+}
+
+/* Without the bug the workload shows nothing: else it says nothing about the bug. */
+static bool good_without(const struct search *found)
+{
+    struct search *clean =
+        mmap(NULL, sizeof(*clean), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    bool good;
+
+    SIM_REQUIRE(clean != MAP_FAILED);
+    clean->at = found->at;
+    (void)run_search(clean, CBD_CANARY_NONE, true);
+    good = clean->ended;
+    munmap(clean, sizeof(*clean));
+    return good;
 }
 
 void sim_hunt_small(enum cbd_canary_id canary, struct sim_workload *w, struct sim_small *small)
@@ -149,22 +181,23 @@ void sim_hunt_small(enum cbd_canary_id canary, struct sim_workload *w, struct si
     struct sim_minimize m = {.subsets = SUBSETS, .tries = TRIES};
     struct sim_try t = {.strategy = SIM_STRATEGY_PARTIAL};
     struct search *shared;
-    uint64_t start = now_us();
+    uint64_t start = cpu_us();
 
     memset(small, 0, sizeof(*small));
     shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     SIM_REQUIRE(shared != MAP_FAILED);
-    run_search(shared, canary);
+    while (!run_search(shared, canary, false) || (!shared->ended && !good_without(shared)))
+        shared->at++;
     small->tried = shared->at + 1;
-    small->find_us = now_us() - start;
+    small->find_us = cpu_us() - start;
     if (!shared->ended) {
         SIM_REQUIRE(make(shared->at, w, &t, small->from, sizeof(small->from)));
         w->config.canary = canary;
         if (shared->failed && shared->tried.step != UINT64_MAX)
             w->cut = shared->tried.cut;
-        start = now_us();
+        start = cpu_us();
         sim_minimize_run(w, &m, &small->minimized);
-        small->small_us = now_us() - start;
+        small->small_us = cpu_us() - start;
         small->found = small->minimized.failed;
     }
     munmap(shared, sizeof(*shared));

@@ -17,7 +17,7 @@ struct sim_small {
     bool found;
     char from[48];     /* what has shown it: "explore, crowded 12", "small" */
     uint64_t tried;    /* workloads until then */
-    uint64_t find_us;  /* real time until then, */
+    uint64_t find_us;  /* processor time until then, */
     uint64_t small_us; /* and of the minimisation */
     struct sim_minimized minimized;
 };

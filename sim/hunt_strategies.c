@@ -451,6 +451,27 @@ static const struct strategy strategies[] = {
                   .no_data_checksum = true,
                   .stop_at_first = true},
     },
+    {
+        .name = "unread",
+        .what = "reads of the disk fail, once or until the sector is written",
+        .run = run_campaign,
+        .requests = 400,
+        .crashes = 60,
+        .subsets = 16,
+        .seeds = 2,
+        .space_bytes = 1 * MIB,
+        .len_max_bytes = 64u << 10,
+        .config = {.seed = 2 * SEED,
+                   .cache_bytes = 3 * MIB,
+                   .segment_bytes = 64u << 10,
+                   .streams = 2,
+                   .backends = 1,
+                   .disk_bytes = {2 * MIB},
+                   .logical_block_bytes = 512,
+                   .dirty_start_percent = 20,
+                   .space_timeout_ns = UINT64_C(1000000000),
+                   .faults = 1u << SIM_FAULT_READ_EIO | 1u << SIM_FAULT_LATENT},
+    },
 };
 
 uint32_t sim_hunt_strategies(void)

@@ -274,6 +274,11 @@ static void make_small(struct minimizer *z)
 {
     bool again = true;
 
+    /* Of a long workload most goes at once, and each step of it is dear. */
+    z->in_place = true;
+    while (z->w.count > 8 && fewer_ops(z))
+        ;
+    z->in_place = false;
     (void)fewer_ops(z);
     (void)usual_machine(z);
     while (again && !z->result->exhausted) {

@@ -9,9 +9,9 @@
  *   power cut    without all that happens besides; then what survives: nothing, everything, all but
  *                what one step has stored, all but one word of it, ...
  *
- * A candidate fails alike if the power cut does so at some step of the same name, with what
- * survived before or with another draw. Each is tried in a process of its own, so that a core that
- * dies is a failure as any other. Deterministic.
+ * A candidate fails alike if the power cut does so where it was or at some step of the same name,
+ * with what survived before or with another draw. Each is tried in a process of its own, so that a
+ * core that dies is a failure as any other. Deterministic.
  */
 #ifndef SIM_MINIMIZE_H
 #define SIM_MINIMIZE_H

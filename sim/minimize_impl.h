@@ -23,6 +23,7 @@ struct minimizer {
     struct sim_verdict like;
     int signal; /* the process dies by it; 0: there is a verdict */
     struct trial *shared;
+    bool in_place; /* the power cut stays where it is: one state for each candidate */
     bool one_seed; /* a change that needs no luck: only the seed that it has */
     size_t tried_runs,
         tried_pairs; /* so many operations were left when these moves had been tried */

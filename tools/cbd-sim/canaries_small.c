@@ -53,9 +53,13 @@ static void run_part(const struct sim_hunt_config *config, struct row *rows, uin
 {
     uint32_t number = 0;
 
-    for (int id = CBD_CANARY_NONE + 1; id < CBD_CANARY_COUNT; id++)
-        if (config->wanted[id] && number++ % config->workers == k)
-            run_one((enum cbd_canary_id)id, &rows[id]);
+    for (int id = CBD_CANARY_NONE + 1; id < CBD_CANARY_COUNT; id++) {
+        if (!config->wanted[id] || number++ % config->workers != k)
+            continue;
+        run_one((enum cbd_canary_id)id, &rows[id]);
+        fprintf(stderr, "%s: %zu lines, %.2f s\n", sim_canary_name((enum cbd_canary_id)id),
+                rows[id].small.minimized.lines, (double)rows[id].small.small_us / 1e6);
+    }
 }
 
 static bool run_all(const struct sim_hunt_config *config, struct row *rows)
