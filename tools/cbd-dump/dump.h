@@ -59,6 +59,9 @@ int dump_map_begin(struct dump *d) CBD_MUST_CHECK;
 void dump_map_segment(struct dump *d, const struct cbd_check_segment *segment);
 void dump_map_end(struct dump *d);
 
+/* pcache.c: all of it for a device of dm-pcache. The exit code of the tool. */
+int dump_pcache(struct dump *d);
+
 /* image.c: writes d->image. The exit code of the tool. */
 int dump_make_image(struct dump *d);
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cbd/pcache.h"
 #include "dump.h"
 #include "tool_exit.h"
 #include "tool_json.h"
@@ -196,7 +197,11 @@ int main(int argc, char **argv)
     } else {
         if (json)
             d.document = cbd_tool_json_document("cbd-dump", 1);
-        code = finish(&d, d.image != NULL ? dump_make_image(&d) : dump_show(&d));
+        if (cbd_pcache_probe(d.device.pm))
+            code = dump_pcache(&d);
+        else
+            code = d.image != NULL ? dump_make_image(&d) : dump_show(&d);
+        code = finish(&d, code);
     }
     free(d.summary);
     cbd_tool_device_close(&d.device);

@@ -353,4 +353,42 @@ uint32_t cbd_pcache_capacity(uint64_t device_bytes);
 int cbd_pcache_format(struct cbd_pmem *pm,
                       const struct cbd_pcache_format_options *options) CBD_MUST_CHECK;
 
+/* --- showing it --- */
+
+#define CBD_PCACHE_FIELDS_MAX 8u
+
+struct cbd_pcache_field {
+    const char *name; /* static */
+    uint64_t value;
+};
+
+/* One record of the metadata; valid during the callback only. */
+struct cbd_pcache_record {
+    const char *what; /* "superblock", "cache_info", "key", ...; static */
+    uint32_t segment; /* of the cache, or CBD_CHECK_NONE */
+    uint32_t copy;    /* slot, or number of a key, or CBD_CHECK_NONE */
+    uint64_t off_bytes;
+    const uint8_t *bytes;
+    uint32_t len_bytes;
+    bool readable, zero, valid;
+    bool newest; /* the slot that counts */
+    bool is_key, stale, dirty;
+    uint32_t field_count;
+    struct cbd_pcache_field fields[CBD_PCACHE_FIELDS_MAX];
+};
+
+enum cbd_pcache_list_flags {
+    CBD_PCACHE_LIST_SUPER = 1 << 0,    /* superblock, cache_info, tails */
+    CBD_PCACHE_LIST_SEGMENTS = 1 << 1, /* segment_info and generation of each */
+    CBD_PCACHE_LIST_LOG = 1 << 2,      /* key sets and keys from key_tail, also behind damage */
+};
+
+/* found() is called for each, in the order above; what it returns, if not 0, ends it. CBD_E_NOMEM. */
+int cbd_pcache_records(const struct cbd_pcache *pc, unsigned which,
+                       int (*found)(void *arg, const struct cbd_pcache_record *record),
+                       void *arg) CBD_MUST_CHECK;
+
+/* What a metadata image has at its start. Static. */
+const uint8_t *cbd_pcache_image_mark(uint32_t *len_bytes);
+
 #endif
