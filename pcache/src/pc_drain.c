@@ -130,6 +130,8 @@ static int write_piece(void *arg, const struct pc_range *r, uint64_t skip, uint6
     d->out->bytes += len;
     if (d->dry)
         return 0;
+    if (d->options->take != NULL)
+        return d->options->take(d->options->arg, r->first + skip, r->place + skip, len);
     error = pc_io_write(&d->io, r->first + skip, r->place + skip, len);
     if (error == CBD_E_MEDIA && flag(d, CBD_PCACHE_DRAIN_ALLOW_LOSS)) {
         d->out->lost_keys++;
@@ -183,7 +185,8 @@ static int commit_kset(struct drain *d, const struct cbd_pcache_kset *kset)
     if (d->dry)
         return 0;
     if (!kset->last) {
-        error = pc_io_flush(&d->io);
+        error =
+            d->options->commit != NULL ? d->options->commit(d->options->arg) : pc_io_flush(&d->io);
         d->out->flushes++;
         if (error != 0)
             return error;
@@ -349,14 +352,13 @@ int cbd_pcache_drain(struct cbd_pcache *pc, struct cbd_disk *disk,
     if (d.used == NULL)
         return CBD_E_NOMEM;
     memset(d.used, 0, pc->seg_count);
-    if (!d.dry)
+    if (!d.dry && options->take == NULL)
         error = pc_io_open(&d.io, pc, disk);
     if (error == 0)
         error = walk_log(&d);
     if (error == 0)
         error = finish(&d);
-    if (!d.dry)
-        pc_io_close(&d.io);
+    pc_io_close(&d.io);
     pc->env->ops->free(pc->env, d.used, pc->seg_count);
     return error;
 }

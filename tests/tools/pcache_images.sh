@@ -45,6 +45,25 @@ one() {
     cmp -s copy "$oracle" || flunk "$name: the copy is not what the driver served"
     rm -f copy
 
+    # Moved to a CBD cache, which then writes it back.
+    cp --sparse=always "$pmem" moved
+    cp "$backing" disk
+    expect 0 cbd-format --create 64M new.cbd
+    expect 0 cbd-ctl new.cbd backend add d0 --backing disk --cache-size 48M
+    expect 0 cbd-ctl moved import d0 --to new.cbd --backing disk
+    expect 0 cbd-check moved
+    expect 0 cbd-check -f new.cbd
+    expect 0 cbd-ctl new.cbd writeback d0 --backing disk
+    cmp -s disk "$oracle" || flunk "$name: after a move the disk is not what the driver served"
+    rm -f moved disk new.cbd
+
+    # A metadata image has the same verdict and the same dirty data.
+    expect 0 cbd-dump --image meta "$pmem"
+    expect 0 cbd-check meta
+    expect 0 cbd-dump --map meta
+    expect 8 cbd-ctl --backing "$backing" meta writeback
+    rm -f meta
+
     # In place; then nothing is dirty, and nothing changes any more.
     expect 0 cbd-ctl --backing "$backing" "$pmem" writeback
     cmp -s "$backing" "$oracle" || flunk "$name: the disk is not what the driver served"

@@ -26,6 +26,7 @@ struct ctl {
     /* of dm-pcache */
     bool dry_run, empty, past_damage, from_key_tail, allow_loss, log_end_given;
     uint32_t log_end_seg, log_end_off;
+    const char *to; /* of import: the CBD cache, or NULL */
 };
 
 #define CTL_CACHES "/etc/cbd/caches"

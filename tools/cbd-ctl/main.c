@@ -30,6 +30,7 @@ enum {
     KEY_FROM_KEY_TAIL,
     KEY_ALLOW_LOSS,
     KEY_LOG_END,
+    KEY_TO,
 };
 
 static const struct cbd_tool_option options[] = {
@@ -65,6 +66,7 @@ static const struct cbd_tool_option options[] = {
      "dm-pcache: write all that is in the log, not only what is dirty"},
     {KEY_ALLOW_LOSS, "allow-data-loss", NULL, "dm-pcache: leave out what is damaged, and lose it"},
     {KEY_LOG_END, "log-end", "SEG:OFF", "dm-pcache: take the log for ended there"},
+    {KEY_TO, "to", "CACHE", "dm-pcache: import: the CBD cache that has the backend NAME"},
 };
 
 static const struct cbd_tool_usage usage = {
@@ -79,7 +81,8 @@ static const struct cbd_tool_usage usage = {
         "  salvage NAME        what is certainly good of a damaged backend, to its disk; the\n"
         "                      rest is listed, the cache stays as it is\n"
         "  stat                what is cached and what is dirty\n"
-        "On a device of dm-pcache: writeback --backing PATH, and stat.\n"
+        "On a device of dm-pcache: writeback --backing PATH; stat; and\n"
+        "  import NAME --to CACHE --backing PATH   move what is dirty to a backend of CACHE\n"
         "  guard [DISK]        disks that must not be used by themselves: a cache before\n"
         "                      them was not detached cleanly. No DEVICE; see --caches",
     .options = options,
@@ -122,6 +125,8 @@ static const struct command pcache_commands[] = {
          BIT(KEY_DRY_RUN) | BIT(KEY_EMPTY) | BIT(KEY_PAST_DAMAGE) | BIT(KEY_FROM_KEY_TAIL) |
          BIT(KEY_ALLOW_LOSS) | BIT(KEY_LOG_END),
      0, pcache_writeback},
+    {NULL, "import", 1, 1, BIT(KEY_BACKING) | BIT(KEY_TO), BIT(KEY_BACKING) | BIT(KEY_TO),
+     pcache_import},
     {NULL, "stat", 0, 0, BIT(KEY_JSON), 0, pcache_stat},
 };
 
@@ -196,6 +201,9 @@ static int take_pcache_option(const struct cbd_tool_parser *parser, struct ctl *
         return 0;
     case KEY_LOG_END:
         return take_log_end(parser, ctl);
+    case KEY_TO:
+        ctl->to = parser->argument;
+        return 0;
     default:
         return take_number(parser, ctl);
     }

@@ -298,6 +298,12 @@ struct cbd_pcache_drain_options {
     /* What is written, in that order; may be NULL. lost: it is left out. */
     void (*range)(void *arg, uint64_t addr_bytes, uint64_t len_bytes, bool lost);
     void (*progress)(void *arg, uint64_t ksets_done);
+    /*
+     * Both or none. The data goes to take() instead of the disk, in the order of the log, and commit()
+     * stands for the flush: when it returns 0, all that was taken is durable. Errors end the work.
+     */
+    int (*take)(void *arg, uint64_t addr_bytes, uint64_t media_off, uint64_t len_bytes);
+    int (*commit)(void *arg);
     void *arg;
 };
 
