@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+# Devices of dm-pcache as its driver's faults leave them, made by the model of it: the tools name
+# each, and write-back, as it is advised, leaves a device without errors.
+. "$(dirname "$0")/lib.bash"
+
+# state FAULT: writes `dev` and `dev.disk`.
+state() {
+    rm -f dev dev.disk
+    expect 0 cbd-sim pcache --image dev "$1"
+    expect 4 cbd-check --data dev
+    says "dm-pcache $1"
+}
+
+# saved OPTIONS...: write-back with these, and nothing is wrong any more.
+saved() {
+    expect 0 cbd-ctl "$@" --backing dev.disk dev writeback
+    says "nothing is dirty"
+    expect 0 cbd-check --data dev
+    says_not "error"
+}
+
+for fault in D1 D2 D3 D5; do
+    state $fault
+    saved
+done
+
+state D12
+end=$(sed -n 's/.*cbd-ctl --log-end //p' out)
+expect 8 cbd-ctl --backing dev.disk dev writeback
+says "doubtful"
+saved --log-end "$end"
+
+state D15
+expect 8 cbd-ctl --backing dev.disk dev writeback
+saved --past-damage
+
+# The driver would format it; the tools do not.
+state D4
+says "keep the driver away"
+expect 0 cbd-ctl --backing dev.disk dev writeback
+expect 4 cbd-check dev
+
+# Dirty data is not overwritten by the way.
+rm -f dev dev.disk
+expect 0 cbd-sim pcache --script "W0 b W1 d x |" --image dev
+expect 8 cbd-format -f --type dm-pcache dev
+expect 8 cbd-format -f dev
+
+# Only what the driver takes is made, and only for it are there these options.
+expect 8 cbd-format --type dm-pcache --create 511M new
+says "limit at least"
+expect 16 cbd-format --type zfs --create 512M new
+expect 16 cbd-format --data-crc --create 512M new
+expect 0 cbd-format --type dm-pcache --data-crc --create 512M new
+expect 0 cbd-check --data new
+expect 0 cbd-dump --super --segments --keys --hex new
+expect 0 cbd-dump --json new
+expect 0 cbd-ctl new stat
+expect 16 cbd-ctl new backend list
+expect 16 cbd-ctl --streams 4 --backing dev.disk new writeback
+expect 16 cbd-ctl --log-end 7 --backing dev.disk new writeback
+finish
