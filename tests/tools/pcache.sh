@@ -38,8 +38,25 @@ saved --past-damage
 # The driver would format it; the tools do not.
 state D4
 says "keep the driver away"
-expect 0 cbd-ctl --backing dev.disk dev writeback
+expect 1 cbd-ctl --dry-run dev repair
 expect 4 cbd-check dev
+expect 1 cbd-ctl dev repair
+says "cache_info written again"
+expect 0 cbd-check --data dev
+expect 0 cbd-ctl dev repair
+saved
+
+# One record after the other is damaged, and written again.
+for at in 4096 4104 4112 8192 16384 20480 28688; do
+    rm -f dev dev.disk
+    expect 0 cbd-sim pcache --script "W0 W1 b x |" --image dev
+    expect 1 cbd-ctl dev repair
+    poke dev $at
+    expect 4 cbd-check dev
+    "$bin/cbd-ctl" dev repair >out 2>err
+    expect 0 cbd-check --data dev
+    saved
+done
 
 # Dirty data is not overwritten by the way.
 rm -f dev dev.disk

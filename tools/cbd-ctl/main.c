@@ -59,7 +59,7 @@ static const struct cbd_tool_option options[] = {
      "(default: " CTL_CACHES ", /dev/pmem*, /dev/dax*)"},
     {KEY_UDEV, "udev", NULL, "guard: answer for a udev rule"},
     /* The rest is for writeback of a device of dm-pcache, which also takes --output and --json. */
-    {KEY_DRY_RUN, "dry-run", NULL, "dm-pcache: say what writeback would write; change nothing"},
+    {KEY_DRY_RUN, "dry-run", NULL, "dm-pcache: say what would be written; change nothing"},
     {KEY_EMPTY, "empty", NULL, "dm-pcache: leave nothing cached, clean data neither"},
     {KEY_PAST_DAMAGE, "past-damage", NULL, "dm-pcache: go on behind damage in the log"},
     {KEY_FROM_KEY_TAIL, "from-key-tail", NULL,
@@ -81,7 +81,8 @@ static const struct cbd_tool_usage usage = {
         "  salvage NAME        what is certainly good of a damaged backend, to its disk; the\n"
         "                      rest is listed, the cache stays as it is\n"
         "  stat                what is cached and what is dirty\n"
-        "On a device of dm-pcache: writeback --backing PATH; stat; and\n"
+        "On a device of dm-pcache: writeback --backing PATH; stat; repair (metadata that the\n"
+        "driver needs is written again, exit code 1); and\n"
         "  import NAME --to CACHE --backing PATH   move what is dirty to a backend of CACHE\n"
         "  guard [DISK]        disks that must not be used by themselves: a cache before\n"
         "                      them was not detached cleanly. No DEVICE; see --caches",
@@ -127,6 +128,7 @@ static const struct command pcache_commands[] = {
      0, pcache_writeback},
     {NULL, "import", 1, 1, BIT(KEY_BACKING) | BIT(KEY_TO), BIT(KEY_BACKING) | BIT(KEY_TO),
      pcache_import},
+    {NULL, "repair", 0, 0, BIT(KEY_DRY_RUN), 0, pcache_repair},
     {NULL, "stat", 0, 0, BIT(KEY_JSON), 0, pcache_stat},
 };
 

@@ -339,6 +339,30 @@ int cbd_pcache_drain(struct cbd_pcache *pc, struct cbd_disk *disk,
 int cbd_pcache_identify(const struct cbd_pcache *pc, const struct cbd_pcache_view *view,
                         struct cbd_disk *disk, uint64_t *addr_bytes) CBD_MUST_CHECK;
 
+/* --- repair --- */
+
+enum cbd_pcache_repair_flags {
+    CBD_PCACHE_REPAIR_SUPER = 1 << 0,
+    CBD_PCACHE_REPAIR_INFO = 1 << 1,
+    CBD_PCACHE_REPAIR_SEGMENTS = 1 << 2, /* segment_info: the chain in order */
+    CBD_PCACHE_REPAIR_GEN = 1 << 3,      /* generations that are lost */
+    CBD_PCACHE_REPAIR_TAILS = 1 << 4,    /* torn or stale slots */
+};
+
+/*
+ * What has to be written again so that the driver takes the device and finds what is on it: a mask
+ * of the flags above. Nothing of log or payload is touched; what is wrong there is for
+ * cbd_pcache_drain().
+ */
+unsigned cbd_pcache_repairs(const struct cbd_pcache *pc);
+
+/*
+ * Does it; the superblock comes last. May be interrupted and called again. *pc is as of
+ * cbd_pcache_open(), and to be closed and opened again afterwards. CBD_E_CORRUPT: a tail is lost, so
+ * the driver would not take it. CBD_E_READONLY: a metadata image. CBD_E_NOMEM. CBD_E_IO.
+ */
+int cbd_pcache_repair(struct cbd_pcache *pc) CBD_MUST_CHECK;
+
 /* --- a new device --- */
 
 struct cbd_pcache_format_options {
