@@ -10,9 +10,11 @@
 
 #include "check_pass.h"
 
+enum { PREEN_NO, PREEN_YES };
+
 static const struct cbd_problem problems[] = {
-#define X(code, name, severity, what, sentence, repair, cost)                                      \
-    {code, #name, CBD_CHECK_##severity, what, sentence, repair, cost},
+#define X(code, name, severity, preen, what, sentence, repair, cost)                               \
+    {code, #name, CBD_CHECK_##severity, PREEN_##preen, what, sentence, repair, cost},
 #include "cbd/problems.def"
 #undef X
 };
@@ -21,7 +23,7 @@ static const struct cbd_problem problems[] = {
 
 /* Rows in the table, so that a code finds its row without a search. */
 enum problem_row {
-#define X(code, name, severity, what, sentence, repair, cost) ROW_##name,
+#define X(code, name, severity, preen, what, sentence, repair, cost) ROW_##name,
 #include "cbd/problems.def"
 #undef X
 };
@@ -29,7 +31,7 @@ enum problem_row {
 const struct cbd_problem *cbd_problem_find(uint32_t code)
 {
     switch (code) {
-#define X(code, name, severity, what, sentence, repair, cost)                                      \
+#define X(code, name, severity, preen, what, sentence, repair, cost)                               \
     case code:                                                                                     \
         return &problems[ROW_##name];
 #include "cbd/problems.def"
@@ -42,6 +44,22 @@ const struct cbd_problem *cbd_problem_find(uint32_t code)
 const struct cbd_problem *cbd_problem_row(uint32_t n)
 {
     return n < PROBLEM_COUNT ? &problems[n] : NULL;
+}
+
+static const struct cbd_check_pass passes[] = {
+    {"tables", "superblocks, both copies of every table entry, and what entries say of each other",
+     0},
+    {"records", "every record of every live segment, by the scan that recovery uses",
+     CBD_CHECK_SCAN},
+    {"headers", "every live record against its payload header", CBD_CHECK_SCAN | CBD_CHECK_HEADERS},
+    {"orders", "of two records that overlap one is newer", CBD_CHECK_SCAN | CBD_CHECK_ORDERS},
+    {"data", "data of every live record against its checksums",
+     CBD_CHECK_SCAN | CBD_CHECK_HEADERS | CBD_CHECK_DATA},
+};
+
+const struct cbd_check_pass *cbd_check_pass_row(uint32_t n)
+{
+    return n < sizeof(passes) / sizeof(passes[0]) ? &passes[n] : NULL;
 }
 
 struct cbd_check_finding cbd_check_finding(enum cbd_problem_code code)
@@ -173,6 +191,7 @@ static int check_super(struct cbd_check *k)
     read_super(pm, end >= CBD_PAGE_BYTES ? end - CBD_PAGE_BYTES : UINT64_MAX, 2, &s[2]);
     if (s[first].error != 0)
         return no_super(k, s);
+    k->super_copy = first;
     k->cache.super = s[first].super;
     k->cache.seed = cbd_seed_cache(k->cache.super.uuid, k->cache.super.salt);
     k->cache.block_seed = cbd_seed_place(k->cache.seed, CBD_SEED_BLOCK, 0, 0);
@@ -200,7 +219,7 @@ static int allocate(struct cbd_check *k)
     return 0;
 }
 
-static void release(struct cbd_check *k)
+void cbd_check_destroy(struct cbd_check *k)
 {
     struct cbd_env *env = k->cache.env;
     uint32_t count = k->cache.super.geo.segment_count;
@@ -218,7 +237,31 @@ static void release(struct cbd_check *k)
     env->ops->free(env, k, sizeof(*k));
 }
 
-static int run_passes(struct cbd_check *k)
+/* NULL: no memory. */
+struct cbd_check *cbd_check_create(struct cbd_pmem *pm, struct cbd_env *env,
+                                   const struct cbd_check_options *options,
+                                   struct cbd_check_summary *out)
+{
+    struct cbd_check *k = env->ops->alloc(env, sizeof(*k));
+
+    memset(out, 0, sizeof(*out));
+    if (k == NULL)
+        return NULL;
+    memset(k, 0, sizeof(*k));
+    k->cache.pm = pm;
+    k->cache.env = env;
+    k->cache.readonly = true;
+    if (options != NULL)
+        k->options = *options;
+    else
+        k->options.flags = CBD_CHECK_SCAN | CBD_CHECK_HEADERS | CBD_CHECK_ORDERS;
+    k->out = out;
+    for (uint32_t i = 0; i < CBD_BACKENDS; i++)
+        k->dirty_order_min[i] = UINT64_MAX;
+    return k;
+}
+
+int cbd_check_passes(struct cbd_check *k)
 {
     int error = check_super(k);
 
@@ -237,24 +280,14 @@ int cbd_check_run(struct cbd_pmem *pm, struct cbd_env *env, const struct cbd_che
                   int (*found)(void *arg, const struct cbd_check_finding *finding), void *arg,
                   struct cbd_check_summary *out)
 {
-    struct cbd_check *k = env->ops->alloc(env, sizeof(*k));
+    struct cbd_check *k = cbd_check_create(pm, env, options, out);
     int error;
 
-    memset(out, 0, sizeof(*out));
     if (k == NULL)
         return CBD_E_NOMEM;
-    memset(k, 0, sizeof(*k));
-    k->cache.pm = pm;
-    k->cache.env = env;
-    k->cache.readonly = true;
-    if (options != NULL)
-        k->options = *options;
-    else
-        k->options.flags = CBD_CHECK_SCAN | CBD_CHECK_HEADERS | CBD_CHECK_ORDERS;
     k->found = found;
     k->arg = arg;
-    k->out = out;
-    error = run_passes(k);
-    release(k);
+    error = cbd_check_passes(k);
+    cbd_check_destroy(k);
     return error;
 }

@@ -7,19 +7,59 @@
  */
 #include "check_pass.h"
 
-static int report_damaged(struct cbd_check *k, uint32_t segment, uint32_t slot,
-                          const struct cbd_header *h)
+/* What the records behind a slot say about one that is lost. Asked for rising slots. */
+struct bound {
+    uint32_t slot;  /* the first write or zero that is not below the one asked for */
+    uint64_t epoch; /* its epoch: along a stream epochs never fall */
+};
+
+static uint64_t epoch_bound(const struct cbd_check *k, uint32_t segment, uint32_t slot,
+                            uint32_t slots, struct bound *bound)
 {
-    uint32_t backend = k->cache.segments[segment].entry.owner - 1u;
+    const struct cbd_segment_entry *e = &k->cache.segments[segment].entry;
+    struct cbd_record r;
+
+    if (bound->slot > slot)
+        return bound->epoch;
+    for (bound->slot = slot + 1; bound->slot < slots; bound->slot++)
+        if (cbd_load_record(&k->cache, segment, bound->slot, &r) == 0 &&
+            (r.type == CBD_M_RECORD_WRITE || r.type == CBD_M_RECORD_ZERO)) {
+            bound->epoch = r.epoch;
+            return r.epoch;
+        }
+    bound->epoch = e->status == CBD_M_SEGMENT_CLOSED ? e->epoch_max : CBD_EPOCH_MAX;
+    return bound->epoch;
+}
+
+/* Dirty unless it was clean for certain: see L1 in lost.c. */
+static bool maybe_dirty(const struct cbd_check *k, uint32_t backend, const struct cbd_header *h,
+                        uint64_t epoch_max)
+{
+    const struct cbd_backend_state *state = &k->cache.states[backend];
+
+    if (h != NULL && h->type == CBD_M_RECORD_FILL)
+        return false;
+    if (!k->state_valid[backend])
+        return true;
+    return (state->flags & CBD_M_STATE_ATTACHED) != 0 && epoch_max > state->epoch_written;
+}
+
+static int report_damaged(struct cbd_check *k, uint32_t segment, uint32_t slot,
+                          const struct cbd_header *h, uint64_t epoch_max)
+{
+    const struct cbd_segment_entry *e = &k->cache.segments[segment].entry;
+    uint32_t backend = e->owner - 1u;
     struct cbd_check_finding f = cbd_check_finding(CBD_PROBLEM_RECORD_DAMAGED);
 
     f.segment = segment;
     f.slot = slot;
     f.backend = backend;
     f.off_bytes = cbd_check_slot_off(k, segment, slot);
-    f.dirty = h == NULL || h->type == CBD_M_RECORD_WRITE;
+    f.dirty = maybe_dirty(k, backend, h, epoch_max);
+    f.order_max = e->status == CBD_M_SEGMENT_CLOSED ? e->order_max : CBD_ORDER_MAX;
     f.range_known = h != NULL;
     if (h != NULL) {
+        f.record_type = h->type;
         f.addr_bytes = h->addr_bytes;
         f.len_bytes = CBD_CANARY(CHECK_NAMES_TOO_LITTLE) ? CBD_SECTOR_BYTES : h->len_bytes;
     }
@@ -29,14 +69,15 @@ static int report_damaged(struct cbd_check *k, uint32_t segment, uint32_t slot,
 /* Names every slot that held a record for certain, or cannot be read, and holds no valid one. */
 int cbd_check_damage(struct cbd_check *k, uint32_t segment, const struct cbd_scan *scan)
 {
+    struct bound bound = {0};
     uint32_t payload_end = 0;
     int stop = 0;
 
     for (uint32_t slot = 0; slot < scan->records && stop == 0; slot++) {
         struct cbd_record r;
         struct cbd_header h;
-        uint32_t payload_off;
         int bad = cbd_load_record(&k->cache, segment, slot, &r);
+        uint32_t payload_off;
         bool range;
 
         if (bad == 0) {
@@ -45,7 +86,8 @@ int cbd_check_damage(struct cbd_check *k, uint32_t segment, const struct cbd_sca
         }
         range = cbd_find_header(&k->cache, segment, slot, &payload_end, &h, &payload_off);
         if (slot < scan->durable || bad == CBD_E_MEDIA) /* else it is unfinished */
-            stop = report_damaged(k, segment, slot, range ? &h : NULL);
+            stop = report_damaged(k, segment, slot, range ? &h : NULL,
+                                  epoch_bound(k, segment, slot, scan->records, &bound));
     }
     return stop;
 }

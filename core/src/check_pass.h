@@ -14,9 +14,13 @@ enum cbd_check_plan {
 
 /* Of one segment, beside what struct cbd_segment holds. */
 struct cbd_check_entry {
-    uint8_t plan;     /* enum cbd_check_plan */
-    uint8_t copy;     /* the one that counts */
-    uint16_t problem; /* code of the last finding about the entry, 0: none */
+    uint8_t plan;                     /* enum cbd_check_plan */
+    uint8_t copy;                     /* the one that counts */
+    uint32_t durable;                 /* slots below were, as cbd_scan has it */
+    uint16_t problem;                 /* code of the last finding about the entry, 0: none */
+    bool damaged;                     /* a slot of it is */
+    uint32_t held;                    /* repair: slots below it stay as they are */
+    uint64_t dirty_first, dirty_last; /* epochs of its dirty records; 0: it has none */
 };
 
 /* A write or zero record, for the pass over orders. */
@@ -40,9 +44,12 @@ struct cbd_check {
     struct cbd_check_entry *entries; /* for each segment */
     bool config_valid[CBD_BACKENDS];
     bool state_valid[CBD_BACKENDS];
-    uint32_t owned[CBD_BACKENDS];
-    bool entries_lost;                            /* some segment's owner is not known */
+    uint32_t super_copy;                          /* the one that counts */
+    uint32_t entries_lost;                        /* segments whose owner is not known */
     uint32_t open[CBD_BACKENDS][CBD_STREAMS_MAX]; /* segment + 1 */
+
+    uint64_t dirty_order_min[CBD_BACKENDS]; /* of valid records; UINT64_MAX: none is dirty */
+    uint64_t order_top[CBD_BACKENDS];       /* highest order of anything that was seen */
 
     struct cbd_check_order *orders;
     uint64_t order_count;
@@ -54,6 +61,12 @@ struct cbd_check_finding cbd_check_finding(enum cbd_problem_code code);
 
 /* Counts it and passes it on. */
 int cbd_check_report(struct cbd_check *k, const struct cbd_check_finding *finding) CBD_MUST_CHECK;
+
+struct cbd_check *cbd_check_create(struct cbd_pmem *pm, struct cbd_env *env,
+                                   const struct cbd_check_options *options,
+                                   struct cbd_check_summary *out);
+int cbd_check_passes(struct cbd_check *k) CBD_MUST_CHECK;
+void cbd_check_destroy(struct cbd_check *k);
 
 int cbd_check_tables(struct cbd_check *k) CBD_MUST_CHECK;
 int cbd_check_records(struct cbd_check *k) CBD_MUST_CHECK;

@@ -27,6 +27,7 @@ static struct cbd_check_finding at_record(const struct segment_walk *w, uint32_t
     f.addr_bytes = r->addr_bytes;
     f.len_bytes = r->len_bytes;
     f.dirty = cbd_check_dirty(w->k, w->backend, r);
+    f.record_type = r->type;
     return f;
 }
 
@@ -53,10 +54,6 @@ static int check_range(const struct segment_walk *w, uint32_t slot, const struct
     if (stop == 0 && (r->addr_bytes % block != 0 || r->len_bytes % block != 0))
         stop = report(w, slot, r, CBD_PROBLEM_RECORD_ALIGNMENT,
                       r->addr_bytes % block != 0 ? r->addr_bytes : r->len_bytes, block);
-    if (stop == 0 && r->type != CBD_M_RECORD_ZERO &&
-        r->addr_bytes / CBD_REGION_BYTES != (end - 1) / CBD_REGION_BYTES)
-        stop = report(w, slot, r, CBD_PROBLEM_RECORD_REGION, r->len_bytes,
-                      CBD_REGION_BYTES - r->addr_bytes % CBD_REGION_BYTES);
     return stop;
 }
 
@@ -102,7 +99,7 @@ static int check_payload_place(struct segment_walk *w, uint32_t slot, const stru
 static void count(struct segment_walk *w, const struct cbd_record *r, bool dirty)
 {
     struct cbd_check_backend *out = &w->k->out->backends[w->backend];
-
+    struct cbd_check_entry *entry = &w->k->entries[w->id];
     bool zero = r->type == CBD_M_RECORD_ZERO;
 
     out->records++;
@@ -110,6 +107,12 @@ static void count(struct segment_walk *w, const struct cbd_record *r, bool dirty
     if (!dirty)
         return;
     out->dirty_records++;
+    if (r->order < w->k->dirty_order_min[w->backend])
+        w->k->dirty_order_min[w->backend] = r->order;
+    if (entry->dirty_first == 0)
+        entry->dirty_first = r->epoch;
+    if (r->epoch > entry->dirty_last)
+        entry->dirty_last = r->epoch;
     w->dirty_bytes += zero ? 0 : r->len_bytes;
     out->dirty_zero_bytes += zero ? r->len_bytes : 0;
 }
@@ -174,6 +177,8 @@ static int check_suspects(struct segment_walk *w, const struct cbd_scan *scan)
             continue;
         out->suspects++;
         f = at_record(w, slot, &r, detached ? CBD_PROBLEM_SUSPECT_DETACHED : CBD_PROBLEM_SUSPECT);
+        if (r.order > w->k->order_top[w->backend])
+            w->k->order_top[w->backend] = r.order;
         f.dirty = false; /* nobody was told that it is there */
         stop = cbd_check_report(w->k, &f);
     }
@@ -275,6 +280,12 @@ static int check_segment(struct cbd_check *k, uint32_t id)
     else if (stop == 0 && !open)
         stop = check_closed(&w);
     k->out->records_damaged += scan.damaged;
+    k->entries[id].damaged = scan.damaged != 0;
+    k->entries[id].durable = scan.durable;
+    if (w.order_max > k->order_top[w.backend])
+        k->order_top[w.backend] = w.order_max;
+    if (!open && e->order_max > k->order_top[w.backend])
+        k->order_top[w.backend] = e->order_max;
     if (stop == 0)
         show_segment(k, id, &w, &scan);
     return stop;

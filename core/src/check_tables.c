@@ -161,7 +161,7 @@ static int check_entry(struct cbd_check *k, uint32_t id)
     stop = judge(k, &t, &pick);
     if (pick < 0) {
         k->entries[id].plan = CBD_CHECK_PLAN_LOST;
-        k->entries_lost = true;
+        k->entries_lost++;
         return stop;
     }
     k->entries[id].copy = (uint8_t)pick;
@@ -304,7 +304,7 @@ static int check_share(struct cbd_check *k, uint32_t id)
 {
     struct cbd_check_finding f;
 
-    if (!k->out->backends[id].used || k->entries_lost ||
+    if (!k->out->backends[id].used || k->entries_lost != 0 ||
         k->out->backends[id].segments == k->cache.configs[id].segments)
         return 0;
     f = cbd_check_finding(CBD_PROBLEM_SHARE);

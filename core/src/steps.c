@@ -23,6 +23,7 @@ static const char *const phase_names[CBD_PHASE_COUNT] = {
     [CBD_PHASE_FORMAT] = "FORMAT",   [CBD_PHASE_ADMIN] = "ADMIN",
     [CBD_PHASE_INSERT] = "INSERT",   [CBD_PHASE_WRITEBACK] = "WRITEBACK",
     [CBD_PHASE_RECLAIM] = "RECLAIM", [CBD_PHASE_RECOVERY] = "RECOVERY",
+    [CBD_PHASE_REPAIR] = "REPAIR",
 };
 
 /* A step number may come from a recorded run, so any value is answered. */

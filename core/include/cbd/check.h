@@ -20,7 +20,7 @@ enum cbd_check_severity {
 };
 
 enum cbd_problem_code {
-#define X(code, name, severity, what, sentence, repair, cost) CBD_PROBLEM_##name = (code),
+#define X(code, name, severity, preen, what, sentence, repair, cost) CBD_PROBLEM_##name = (code),
 #include "cbd/problems.def"
 #undef X
 };
@@ -30,9 +30,10 @@ struct cbd_problem {
     uint32_t code;
     const char *name;
     enum cbd_check_severity severity;
+    bool preen; /* its repair needs no decision, unless it would lose something dirty */
     const char *what;
     const char *sentence;
-    const char *repair;
+    const char *repair; /* what repair.h does about it, or why nothing */
     const char *cost;
 };
 
@@ -42,22 +43,24 @@ const struct cbd_problem *cbd_problem_find(uint32_t code);
 /* Row n of the table, for n = 0, 1, 2, ... until NULL. */
 const struct cbd_problem *cbd_problem_row(uint32_t n);
 
-#define CBD_CHECK_NONE UINT32_MAX      /* the finding has no such place */
+#define CBD_CHECK_NONE UINT32_MAX /* the finding has no such place */
 #define CBD_CHECK_NOWHERE UINT64_MAX
 
 /* One finding. Valid during the callback only. */
 struct cbd_check_finding {
     const struct cbd_problem *problem;
-    const char *what;  /* "backend entry", ...: what it is about; static */
-    uint32_t copy;     /* of a superblock or a table entry */
+    const char *what; /* "backend entry", ...: what it is about; static */
+    uint32_t copy;    /* of a superblock or a table entry */
     uint32_t segment;
     uint32_t slot;
     uint32_t backend;
     uint64_t off_bytes; /* where on the media, or CBD_CHECK_NOWHERE */
     uint64_t got;
-    uint64_t limit;     /* or the expected value; got == limit == 0: nothing to compare */
-    bool range_known;   /* addr_bytes and len_bytes say what it covers on the backing device */
-    bool dirty;         /* the range is not on the backing device yet, or may not be */
+    uint64_t limit;      /* or the expected value; got == limit == 0: nothing to compare */
+    uint8_t record_type; /* enum cbd_m_record_type of the record that it is about; 0: not known */
+    uint64_t order_max;  /* RECORD_DAMAGED: the highest order that the record can have had */
+    bool range_known;    /* addr_bytes and len_bytes say what it covers on the backing device */
+    bool dirty;          /* the range is not on the backing device yet, or may not be */
     uint64_t addr_bytes;
     uint64_t len_bytes;
 };
@@ -68,6 +71,18 @@ enum cbd_check_flags {
     CBD_CHECK_ORDERS = 1 << 2,  /* with SCAN: overlapping records differ in order; 32 bytes each */
     CBD_CHECK_DATA = 1 << 3,    /* with SCAN: data of live records against its checksums */
 };
+
+/*
+ * The passes of a check in their order. Each needs all those whose flags it has. Row n for
+ * n = 0, 1, 2, ... until NULL. Static.
+ */
+struct cbd_check_pass {
+    const char *name;
+    const char *sentence;
+    unsigned flags; /* that run it, and what it needs, and nothing else */
+};
+
+const struct cbd_check_pass *cbd_check_pass_row(uint32_t n);
 
 /* One record that was scanned, damaged ones left out. */
 struct cbd_check_record {
@@ -119,7 +134,7 @@ struct cbd_check_backend {
     uint64_t dirty_records; /* not written back */
     uint64_t dirty_bytes;   /* their payload, overwritten versions too */
     uint64_t dirty_zero_bytes;
-    uint64_t suspects;      /* unfinished writes */
+    uint64_t suspects; /* unfinished writes */
 };
 
 struct cbd_check_summary {
