@@ -36,11 +36,12 @@ static void json_finding(struct report *r, const struct cbd_check_finding *f)
 {
     json_t *o;
 
+    r->last = NULL;
     if (json_array_size(r->findings) == REPORT_FINDINGS_MAX) {
         r->findings_omitted++;
         return;
     }
-    o = cbd_tool_json_append_object(r->findings);
+    r->last = o = cbd_tool_json_append_object(r->findings);
     cbd_tool_json_u64(o, "code", f->problem->code);
     cbd_tool_json_text(o, "name", f->problem->name);
     cbd_tool_json_text(o, "severity", severity(f->problem));
@@ -100,8 +101,77 @@ static void text_finding(const struct report *r, const struct cbd_check_finding 
                f->addr_bytes + f->len_bytes - 1, f->dirty ? ", dirty" : "");
     printf("\n");
     /* The faults of that driver go on doing harm: what to do about them is always said. */
-    if (r->verbose || (hole[0] != '\0' && error))
+    if ((r->verbose && !r->repairing) || (hole[0] != '\0' && error))
         printf("    repair: %s\n    costs: %s\n", f->problem->repair, f->problem->cost);
+}
+
+/* "4096 dirty bytes of backend 0, bytes 8192..12287" */
+static void text_cost(const struct cbd_repair_offer *o)
+{
+    if (!o->loses)
+        printf("nothing");
+    else if (o->range_known)
+        printf("%" PRIu64 " dirty bytes of backend %" PRIu32 ", bytes %" PRIu64 "..%" PRIu64,
+               o->dirty_bytes, o->backend, o->addr_bytes, o->addr_bytes + o->len_bytes - 1);
+    else
+        printf("%" PRIu64 " dirty bytes or more, anywhere in backend %" PRIu32, o->dirty_bytes,
+               o->backend);
+}
+
+void report_offer(struct report *r, const struct cbd_repair_offer *offer)
+{
+    bool note = offer->finding->problem->severity != CBD_CHECK_ERROR;
+
+    r->repairing = true;
+    report_finding(r, offer->finding);
+    if (r->document != NULL || note || r->quiet)
+        return;
+    printf("    repair: %s\n", offer->what);
+    if (!offer->possible && !offer->loses)
+        return;
+    printf("    costs: ");
+    text_cost(offer);
+    printf("%s\n", offer->possible ? "" : " (needs --allow-data-loss)");
+}
+
+void report_answer(struct report *r, const struct cbd_repair_offer *offer, bool accepted)
+{
+    if (r->document == NULL || r->last == NULL ||
+        offer->finding->problem->severity != CBD_CHECK_ERROR)
+        return;
+    cbd_tool_json_text(r->last, "repair_here", offer->what);
+    cbd_tool_json_bool(r->last, "repair_possible", offer->possible);
+    cbd_tool_json_bool(r->last, "repair_accepted", accepted);
+    cbd_tool_json_bool(r->last, "loses_dirty_data", offer->loses);
+    if (!offer->loses)
+        return;
+    cbd_tool_json_u64(r->last, "lost_dirty_bytes", offer->dirty_bytes);
+    cbd_tool_json_u64(r->last, "lost_backend", offer->backend);
+    if (!offer->range_known)
+        return;
+    cbd_tool_json_u64(r->last, "lost_address_bytes", offer->addr_bytes);
+    cbd_tool_json_u64(r->last, "lost_length_bytes", offer->len_bytes);
+}
+
+void report_repairs(struct report *r, const struct cbd_repair_result *result)
+{
+    json_t *o;
+
+    if (r->document == NULL) {
+        if (!r->quiet && result->found != 0)
+            printf("%s: %" PRIu64 " problem%s, %" PRIu64 " repaired, %" PRIu64 " left, %" PRIu64
+                   " dirty bytes given up\n",
+                   r->path, result->found, result->found == 1 ? "" : "s", result->fixed,
+                   result->summary.errors, result->lost_bytes);
+        return;
+    }
+    o = cbd_tool_json_object(r->document, "repair");
+    cbd_tool_json_u64(o, "problems", result->found);
+    cbd_tool_json_u64(o, "repaired", result->fixed);
+    cbd_tool_json_u64(o, "failed", result->failed);
+    cbd_tool_json_u64(o, "left", result->summary.errors);
+    cbd_tool_json_u64(o, "lost_dirty_bytes", result->lost_bytes);
+    cbd_tool_json_u64(o, "rounds", result->rounds);
 }
 
 void report_finding(struct report *r, const struct cbd_check_finding *f)
@@ -197,8 +267,8 @@ static void text_summary(const struct report *r, const struct cbd_check_summary 
     if (s->errors == 0)
         printf("%s: clean, checked %s\n", r->path, what);
     else
-        printf("%s: %" PRIu64 " problem%s, checked %s; nothing was changed\n", r->path, s->errors,
-               s->errors == 1 ? "" : "s", what);
+        printf("%s: %" PRIu64 " problem%s, checked %s%s\n", r->path, s->errors,
+               s->errors == 1 ? "" : "s", what, r->repairing ? "" : "; nothing was changed");
 }
 
 void report_summary(struct report *r, const struct cbd_check_summary *s, unsigned flags)

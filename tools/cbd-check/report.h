@@ -6,7 +6,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-#include "cbd/check.h"
+#include "cbd/repair.h"
 
 /* The JSON document holds at most this many findings and counts the others. */
 #define REPORT_FINDINGS_MAX 10000u
@@ -18,10 +18,16 @@ struct report {
     json_t *document; /* NULL: text on standard output */
     json_t *findings;
     uint64_t findings_omitted;
+    json_t *last; /* the finding that was added last, or NULL */
+    bool repairing;
 };
 
 void report_open(struct report *r, const char *path, bool json, bool verbose, bool quiet);
 void report_finding(struct report *r, const struct cbd_check_finding *f);
+/* A problem with what a repair would do; what comes of it is said by report_answer(). */
+void report_offer(struct report *r, const struct cbd_repair_offer *offer);
+void report_answer(struct report *r, const struct cbd_repair_offer *offer, bool accepted);
+void report_repairs(struct report *r, const struct cbd_repair_result *result);
 void report_summary(struct report *r, const struct cbd_check_summary *s, unsigned flags);
 
 /* Prints what is left; exit_code goes into the document. 0 or CBD_E_SYSTEM: the output is gone. */
