@@ -54,7 +54,7 @@ poke pm $((segment + data + 1000))
 expect 4 cbd-check --data -v pm
 says " 4001: "
 says "bytes $address..$((address + 4095)), dirty"
-says "costs: the block: the backing device has an older version"
+says "costs: the range of the whole record: the backing device has an older version"
 expect 0 cbd-check pm
 expect 8 cbd-ctl pm writeback
 says "not all was written back"
