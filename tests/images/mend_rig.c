@@ -57,6 +57,8 @@ static enum cbd_repair_answer decide(void *arg, const struct cbd_repair_offer *o
         /* Lost, and nobody knows where: what is served is older, and its reader is told so. */
         if (f->problem->code == CBD_PROBLEM_RECORD_DAMAGED && f->dirty && !f->range_known)
             m->lost.all = true;
+        if (f->problem->code == CBD_PROBLEM_SUSPECT_DETACHED)
+            name(&m->lost, f->range_known, f->addr_bytes, f->len_bytes);
         return CBD_REPAIR_SKIP;
     }
     if (offer->loses)

@@ -692,6 +692,12 @@ static void dirty_detached(struct rig *r)
     set_state(r, &s);
 }
 
+static void last_payload_detached(struct rig *r)
+{
+    last_payload(r);
+    dirty_detached(r);
+}
+
 /* --- 4xxx --- */
 
 static void data_dirty(struct rig *r)
@@ -773,7 +779,7 @@ const struct recipe recipes[] = {
     R(CLOSED_EPOCH, MIXED, PREEN, closed_epoch)                   /* */
     R(SUSPECT, STOPPED, NOTE, last_payload)                       /* */
     R(UNFINISHED, STOPPED, NOTE, last_record)                     /* */
-    R(SUSPECT_DETACHED, DETACHED, PREEN, last_payload)            /* */
+    R(SUSPECT_DETACHED, STOPPED, PREEN, last_payload_detached)    /* */
     R(DIRTY_DETACHED, STOPPED, PREEN, dirty_detached)             /* */
     R(DATA_DIRTY, STOPPED, LOSES, data_dirty)                     /* */
     R(DATA_CLEAN, DETACHED, PREEN, data_clean)                    /* */
