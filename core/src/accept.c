@@ -13,7 +13,8 @@
  *     data must not go to a third disk by accident.
  *
  * Dirty data is newer than the disk for as long as the cache is asked, so it wins. Each range of it
- * is told to the caller first.
+ * is told to the caller first. When some of it cannot be read (W7), the backend is attached all the
+ * same, so that somebody can give it up or salvage the rest; then A2 comes at the detach.
  */
 #include "engine.h"
 
@@ -65,7 +66,25 @@ static void on_extent(void *arg, const struct cbd_extent_view *e)
     cf->len += e->len_bytes;
 }
 
-/* The index holds what is dirty and nothing else. After it nothing is cached. */
+/* Nothing is dirty. After it nothing is cached. */
+int cbd_accept_end(struct cbd_backend *b)
+{
+    int error = 0;
+
+    if ((b->state.flags & CBD_M_STATE_DROPPING) == 0)
+        return 0;
+    b->state.flags &= ~CBD_M_STATE_DROPPING;
+    if (CBD_CANARY(ACCEPT_IN_TWO_STEPS))
+        error = cbd_twin_write_state(b->cache, b->id, &b->state, CBD_TWIN_BACKEND_STATE);
+    if (error != 0)
+        return error;
+    error = cbd_reclaim_below(b, atomic_load(&b->era) << CBD_ORDER_COUNT_BITS); /* A2 */
+    if (error != 0)
+        b->state.flags |= CBD_M_STATE_DROPPING;
+    return error;
+}
+
+/* The index holds what is dirty and nothing else. */
 int cbd_accept_finish(struct cbd_backend *b)
 {
     struct conflicts cf = {.options = &b->options};
@@ -78,14 +97,6 @@ int cbd_accept_finish(struct cbd_backend *b)
     error = cbd_backend_write_all(b);
     cbd_backend_drain(b, false);
     if (error != 0)
-        return error;
-    b->state.flags &= ~CBD_M_STATE_DROPPING;
-    if (CBD_CANARY(ACCEPT_IN_TWO_STEPS))
-        error = cbd_twin_write_state(b->cache, b->id, &b->state, CBD_TWIN_BACKEND_STATE);
-    if (error != 0)
-        return error;
-    error = cbd_reclaim_below(b, atomic_load(&b->era) << CBD_ORDER_COUNT_BITS); /* A2 */
-    if (error != 0)
-        b->state.flags |= CBD_M_STATE_DROPPING;
-    return error;
+        return atomic_load(&b->hold.held) ? 0 : error;
+    return cbd_accept_end(b);
 }

@@ -408,6 +408,8 @@ int cbd_backend_detach(struct cbd_backend *backend)
     error = cbd_backend_write_all(b);
     if (error == 0)
         error = cbd_sync(b); /* fills: behind a clean detach nothing is unfinished */
+    if (error == 0)
+        error = cbd_accept_end(b);
     for (uint32_t i = 0; i < b->stream_count && error == 0; i++) {
         error = cbd_stream_detach(b, &b->streams[i]); /* B4 */
         if (error != 0)

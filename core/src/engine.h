@@ -342,6 +342,7 @@ int cbd_identity_check(struct cbd_backend *b) CBD_MUST_CHECK;
 int cbd_accept_check(const struct cbd_backend *b) CBD_MUST_CHECK;
 int cbd_accept_decide(struct cbd_backend *b) CBD_MUST_CHECK;
 int cbd_accept_finish(struct cbd_backend *b) CBD_MUST_CHECK;
+int cbd_accept_end(struct cbd_backend *b) CBD_MUST_CHECK;
 
 /* warm.c: attaching after a clean detach */
 bool cbd_warm_possible(const struct cbd_backend *b);

@@ -343,6 +343,60 @@ static void a_cut_while_accepting_loses_nothing_and_brings_nothing_back(void **s
     assert_true(refused);
 }
 
+/* Dirty data that cannot be read: the backend is attached, what is lost is given up, the rest goes on. */
+static void what_cannot_be_read_does_not_keep_it_from_being_accepted(void **state)
+{
+    struct told told = {0};
+    struct rig *r = cached_blocks(NULL);
+    struct cbd_record record;
+    uint32_t id, slot = 0;
+    bool more;
+
+    (void)state;
+    rig_write(r, 16 * BLOCK, 2 * BLOCK, 0);
+    rig_flush(r);
+    rig_write(r, 5 * BLOCK, 512, 0); /* of a later epoch */
+    id = rig_segment_with(r, CBD_M_SEGMENT_OPEN);
+    do
+        record = rig_record(r, id, slot++);
+    while (record.addr_bytes != 16 * BLOCK);
+    rig_flip(r, cbd_segment_off(&r->geo, id) + record.payload_off);
+    rig_power_cut(r, SIM_CRASH_NONE);
+    for (uint64_t i = 0; i < 8; i++) {
+        sim_disk_poke(r->disk[0], i, 900 + i);
+        r->want[0][i] = 900 + i;
+    }
+    r->config.attach = (struct cbd_attach_options){
+        .accept_backing = true, .conflict = on_conflict, .conflict_arg = &told};
+    for (unsigned n = 0; n < 3; n++) { /* also when it dies before anybody gave anything up */
+        struct cbd_range range;
+
+        assert_int_equal(rig_try_attach(r, 0), 0);
+        assert_int_equal(cbd_backend_held(r->backend[0], &range, 1, &more), 1);
+        assert_int_equal(range.addr_bytes, 16 * BLOCK);
+        assert_int_equal(range.len_bytes, BLOCK);
+        assert_int_equal(cbd_backend_detach(r->backend[0]), CBD_E_CORRUPT);
+        rig_read(r, 0, BLOCK); /* what the accepted disk has */
+        rig_write(r, (40 + n) * BLOCK, BLOCK, 0);
+        if (n < 2)
+            rig_power_cut(r, SIM_CRASH_NONE);
+        r->config.attach.accept_backing = n > 0;
+        if (n == 0)
+            assert_int_equal(rig_try_attach(r, 0), CBD_E_MISMATCH); /* A3 */
+        r->config.attach.accept_backing = true;
+    }
+    assert_int_equal(cbd_backend_forgo(r->backend[0], 16 * BLOCK, BLOCK), 0);
+    for (uint64_t i = 0; i < 8; i++)
+        r->want[0][16 * 8 + i] = sim_disk_peek(r->disk[0], 16 * 8 + i);
+    rig_detach(r);
+    rig_check_disk(r, 0);
+    r->config.attach.accept_backing = false;
+    rig_attach(r); /* the decision is carried out */
+    rig_check_all(r);
+    rig_detach(r);
+    rig_destroy(r);
+}
+
 /* Every place that is compared was written by the time of the cut: only A1 knows better. */
 static void what_was_written_over_does_not_hide_the_decision(void **state)
 {
@@ -446,6 +500,7 @@ int main(void)
         cmocka_unit_test(a_disk_that_needs_no_decision_is_just_attached),
         cmocka_unit_test(a_cut_while_accepting_loses_nothing_and_brings_nothing_back),
         cmocka_unit_test(what_was_written_over_does_not_hide_the_decision),
+        cmocka_unit_test(what_cannot_be_read_does_not_keep_it_from_being_accepted),
         cmocka_unit_test(accepting_survives_a_disk_that_fails),
     };
 

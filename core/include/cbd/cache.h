@@ -135,7 +135,9 @@ struct cbd_attach_options {
     /*
      * The disk is taken as it is although it is not as the cache left it: dirty data is written to
      * it before attach returns, everything else that is cached is given up. `conflict` (may be
-     * NULL) is called for each dirty range before it is written.
+     * NULL) is called for each dirty range before it is written. When some of it cannot be read,
+     * the backend is attached and held, see cbd_backend_held(); until a detach succeeds, each
+     * attach has to accept again.
      */
     bool accept_backing;
     void (*conflict)(void *arg, uint64_t addr_bytes, uint64_t len_bytes);
