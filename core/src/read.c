@@ -3,7 +3,8 @@
  * Reads: what the index has comes from pmem, the rest from the disk and into the cache.
  *
  * G1  a reader announces itself before it looks into the index and until it has copied; a segment
- *     is given out again only after every reader that may have seen it in the index is gone;
+ *     is given out again only after every reader that may have seen it in the index is gone. What
+ *     it found before it announced itself counts if the tree has not changed when it looks again;
  * G2  the order of a fill is taken under the tree's lock together with the miss: every write that
  *     the reader did not see has a higher one;
  * G3  a miss is read from the disk only while no dirty data covers it: what is not in the index is
@@ -13,7 +14,10 @@
  */
 #include <string.h>
 
+#include "ahead.h"
 #include "engine.h"
+
+#define AHEAD_BYTES 1024u /* asked for before the copy; the processor sees that it goes on */
 
 /* One run of a request: a part of one extent, or a gap. */
 struct run {
@@ -42,8 +46,28 @@ void cbd_reader_end(struct cbd_backend *b, unsigned lane)
     atomic_store_explicit(&b->lanes[lane].reading, 0, memory_order_release);
 }
 
+/*
+ * Before the reader is announced: where the data will be found, most likely, and its first lines
+ * asked for. A guess until next_run() has looked at the tree again (G1).
+ */
+static void look_ahead(struct cbd_backend *b, uint64_t addr, uint64_t len,
+                       struct cbd_tree_look *look)
+{
+    const struct cbd_tree *tree = &cbd_index_tree_of(b, addr)->tree;
+    uint64_t pos = cbd_index_local(b, addr);
+
+    cbd_tree_look(tree, pos, look);
+    if (!look->found || look->extent.kind != CBD_EXTENT_DATA)
+        return;
+    cbd_pmem_ahead(b->cache->pm,
+                   look->extent.loc * CBD_LINE_BYTES +
+                       (pos - look->extent.start) * CBD_SECTOR_BYTES,
+                   cbd_min64(len, AHEAD_BYTES));
+}
+
 /* What stands at addr, up to len bytes, never beyond its region. */
-static struct run next_run(struct cbd_backend *b, uint64_t addr, uint64_t len)
+static struct run next_run(struct cbd_backend *b, uint64_t addr, uint64_t len,
+                           const struct cbd_tree_look *look)
 {
     struct cbd_index_tree *t = cbd_index_tree_of(b, addr);
     uint64_t region_left = CBD_REGION_BYTES - addr % CBD_REGION_BYTES;
@@ -51,8 +75,12 @@ static struct run next_run(struct cbd_backend *b, uint64_t addr, uint64_t len)
     struct run run = {.addr = addr, .len = cbd_min64(len, region_left)};
     bool found = true;
 
-    cbd_yield(b->cache->env, CBD_YIELD_LOCK);
-    run.hit = cbd_tree_find_shared(&t->tree, pos, &run.extent); /* G4 */
+    run.hit = cbd_tree_look_holds(&t->tree, look) || /* G1, G4 */
+              (CBD_CANARY(LOOK_NOT_REPEATED) && look->found);
+    if (run.hit)
+        run.extent = look->extent;
+    else
+        run.hit = cbd_tree_find_shared(&t->tree, pos, &run.extent);
     if (!run.hit) {
         cbd_lock_take(b->cache->env, &t->lock);
         found = cbd_tree_find(&t->tree, pos, &run.extent);
@@ -255,16 +283,18 @@ int cbd_read(struct cbd_backend *b, unsigned lane, uint64_t off, void *buf, uint
 
     if (invalid != 0)
         return invalid;
-    __builtin_prefetch(cbd_index_tree_of(b, off));
     cbd_count(&b->lanes[lane].stats.reads, 1);
     cbd_count(&b->lanes[lane].stats.read_bytes, len);
     while (done < len) {
         uint8_t *out = (uint8_t *)buf + done;
+        struct cbd_tree_look look;
         struct run run;
         int error;
 
+        look_ahead(b, off + done, len - done, &look);
+        cbd_yield(b->cache->env, CBD_YIELD_LOCK);
         cbd_reader_begin(b, lane);
-        run = next_run(b, off + done, len - done);
+        run = next_run(b, off + done, len - done, &look);
         error = run.hit ? copy_hit(b, &run, out) : 0;
         cbd_reader_end(b, lane);
         if (error == CBD_E_AGAIN) {

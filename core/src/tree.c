@@ -160,7 +160,8 @@ void cbd_tree_aim_step(const struct cbd_tree *tree, struct cbd_tree_aim *aim)
 }
 
 /* One try. 1: found, 0: nothing covers pos, -1: the tree changed meanwhile (L3). */
-static int find_once(const struct cbd_tree *tree, uint64_t pos, struct cbd_tree_words *w)
+static int find_once(const struct cbd_tree *tree, uint64_t pos, struct cbd_tree_words *w,
+                     uint64_t *seq)
 {
     const struct cbd_tree_node *leaf;
     struct cbd_tree_aim aim;
@@ -170,6 +171,7 @@ static int find_once(const struct cbd_tree *tree, uint64_t pos, struct cbd_tree_
     cbd_tree_aim(tree, pos, &aim);
     cbd_tree_aim_finish(tree, &aim);
     leaf = aim.node;
+    *seq = aim.seq;
     if (leaf) {
         count = CBD_TREE_GET(leaf->count);
         count = count < CBD_TREE_LEAF_MAX ? count : CBD_TREE_LEAF_MAX;
@@ -186,15 +188,26 @@ static int find_once(const struct cbd_tree *tree, uint64_t pos, struct cbd_tree_
     return found;
 }
 
+void cbd_tree_look(const struct cbd_tree *tree, uint64_t pos, struct cbd_tree_look *look)
+{
+    struct cbd_tree_words w;
+
+    look->pos = pos;
+    look->found = pos < CBD_TREE_POS_MAX && find_once(tree, pos, &w, &look->seq) > 0;
+    if (look->found)
+        cbd_tree_words_unpack(&w, &look->extent);
+}
+
 bool cbd_tree_find_shared(const struct cbd_tree *tree, uint64_t pos, struct cbd_extent *out)
 {
     struct cbd_tree_words w;
+    uint64_t seq;
     int found = -1;
 
     if (pos >= CBD_TREE_POS_MAX)
         return false;
     for (unsigned tries = 0; tries < SHARED_TRIES && found < 0; tries++)
-        found = find_once(tree, pos, &w);
+        found = find_once(tree, pos, &w, &seq);
     if (found <= 0)
         return false;
     cbd_tree_words_unpack(&w, out);

@@ -106,6 +106,24 @@ bool cbd_tree_find(const struct cbd_tree *tree, uint64_t pos, struct cbd_extent 
  */
 bool cbd_tree_find_shared(const struct cbd_tree *tree, uint64_t pos, struct cbd_extent *out);
 
+/* What one try without the lock found: good as long as the tree does not change. */
+struct cbd_tree_look {
+    uint64_t pos;
+    uint64_t seq;
+    bool found;
+    struct cbd_extent extent; /* when found */
+};
+
+/* One try of cbd_tree_find_shared(). */
+void cbd_tree_look(const struct cbd_tree *tree, uint64_t pos, struct cbd_tree_look *look);
+
+/* Whether what was found stands in the tree now. */
+static inline bool cbd_tree_look_holds(const struct cbd_tree *tree,
+                                       const struct cbd_tree_look *look)
+{
+    return look->found && atomic_load_explicit(&tree->seq, memory_order_acquire) == look->seq;
+}
+
 /* Where an insert will go: good as long as the tree does not change. */
 struct cbd_tree_aim {
     uint64_t pos;

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
 # core/ looks at persistent memory through the seam's read() and read_array() only: nothing in it
-# names the mapping. A file that has a reason to is listed here with it; there is none.
+# names the mapping. A file that has a reason to is listed here with it:
+#   core/src/ahead.h  asks for lines and loads none
 set -eu -o pipefail
 cd "${CBD_SOURCE_DIR:-$(dirname "$0")/../..}"
-allowed=()
+allowed=(core/src/ahead.h)
 status=0
 while IFS= read -r line; do
     for file in "${allowed[@]}"; do

@@ -206,11 +206,41 @@ static void test_not_inside_a_change(void **state)
     cbd_tree_pool_destroy(&w.pool);
 }
 
+/* What was found at first counts as long as the tree does not change. */
+static void test_a_look_holds_until_a_change(void **state)
+{
+    struct cbd_tree_look look;
+    static struct world w;
+
+    (void)state;
+    w.env.ops = &env_ops;
+    cbd_tree_pool_init(&w.pool, &w.env);
+    cbd_tree_init(&w.tree);
+    cbd_tree_look(&w.tree, 5, &look);
+    assert_false(look.found);
+    assert_false(cbd_tree_look_holds(&w.tree, &look));
+    put(&w, 0, KEPT, 1);
+    cbd_tree_look(&w.tree, CBD_TREE_POS_MAX, &look);
+    assert_false(look.found);
+    cbd_tree_look(&w.tree, 5, &look);
+    assert_true(look.found);
+    assert_true(as_put(&look.extent, 5));
+    assert_true(cbd_tree_look_holds(&w.tree, &look));
+    cbd_tree_change_begin(&w.tree);
+    assert_false(cbd_tree_look_holds(&w.tree, &look));
+    cbd_tree_change_end(&w.tree);
+    assert_false(cbd_tree_look_holds(&w.tree, &look));
+    cbd_tree_look(&w.tree, 5, &look);
+    assert_true(cbd_tree_look_holds(&w.tree, &look));
+    cbd_tree_pool_destroy(&w.pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_as_with_the_lock),
         cmocka_unit_test(test_not_inside_a_change),
+        cmocka_unit_test(test_a_look_holds_until_a_change),
         cmocka_unit_test(test_lookups_beside_changes),
     };
 
