@@ -63,9 +63,13 @@ static unsigned store_flags(const struct cbd_backend *b)
     return b->unfenced ? 0 : CBD_PMEM_NT;
 }
 
-/* Steps 2 and 3. *header_crc ties the record to the header. */
+/*
+ * Steps 2 and 3. *header_crc ties the record to the header. The leaf of the index comes out of
+ * memory while the payload goes in.
+ */
 static int store_payload(struct cbd_backend *b, const struct cbd_insert *in,
-                         const struct cbd_room *room, uint32_t *header_crc)
+                         const struct cbd_room *room, struct cbd_tree_aim *aim,
+                         uint32_t *header_crc)
 {
     struct cbd_cache *c = b->cache;
     const struct cbd_segment *seg = &c->segments[room->segment];
@@ -88,6 +92,7 @@ static int store_payload(struct cbd_backend *b, const struct cbd_insert *in,
                                     room->payload_off, bytes);
     c->pm->ops->copy(c->pm, base - header_bytes, bytes, header_bytes, store_flags(b),
                      CBD_STEP_INSERT_HEADER);
+    cbd_tree_aim_finish(&only_tree(b, in)->tree, aim);
     c->pm->ops->copy(c->pm, base, in->src, in->len, store_flags(b), CBD_STEP_INSERT_DATA);
     if (cbd_checksums(c) || CBD_CANARY(PAYLOAD_NOT_FENCED))
         return 0;
@@ -215,7 +220,7 @@ static int publish(struct cbd_backend *b, struct cbd_insert *in, const struct cb
 
 /* Steps 2 to 9 in a stream that is locked and has room. */
 static int insert_into(struct cbd_backend *b, struct cbd_stream *s, struct cbd_insert *in,
-                       const struct cbd_room *room, const struct cbd_tree_aim *aim)
+                       const struct cbd_room *room, struct cbd_tree_aim *aim)
 {
     struct cbd_record record = {
         .type = in->type,
@@ -228,7 +233,7 @@ static int insert_into(struct cbd_backend *b, struct cbd_stream *s, struct cbd_i
     int error = 0;
 
     if (in->type != CBD_M_RECORD_ZERO)
-        error = store_payload(b, in, room, &record.header_crc);
+        error = store_payload(b, in, room, aim, &record.header_crc);
     if (error == 0) {
         int nomem;
 
@@ -265,14 +270,13 @@ int cbd_insert(struct cbd_backend *b, unsigned lane, struct cbd_insert *in)
 
     /*
      * Before the first lock: a locked instruction waits for all stores, also for the last record of
-     * this thread, and the nodes on the way come out of memory meanwhile. The leaf does so while the
-     * payload goes in.
+     * this thread, and the node below the root comes out of memory meanwhile.
      */
     if (in->type != CBD_M_RECORD_ZERO) {
         const struct cbd_tree *tree = &cbd_index_tree_of(b, in->addr)->tree;
 
         cbd_tree_aim(tree, cbd_index_local(b, in->addr), &aim);
-        cbd_tree_aim_finish(tree, &aim);
+        cbd_tree_aim_step(tree, &aim);
     }
     if (CBD_CANARY(EPOCH_UNLOCKED))
         in->epoch = atomic_load(&b->epoch);
