@@ -208,11 +208,12 @@ static void test_the_order_could_have_been(void **state)
     clean();
 }
 
+static volatile unsigned sum; /* so that the data is really read */
+
 static unsigned read_all(const void *bytes, uint64_t len)
 {
     struct cbd_record_reader *reader;
     struct cbd_record_event e;
-    static volatile unsigned sum; /* so that the data is really read */
     unsigned count = 0;
     const void *data;
 

@@ -19,7 +19,7 @@
 
 static bool say(char why[CUT_TEXT_BYTES], const char *disk, const char *what, int error)
 {
-    snprintf(why, CUT_TEXT_BYTES, "disk '%.64s': %.380s%s%.60s", disk, what, error != 0 ? ": " : "",
+    snprintf(why, CUT_TEXT_BYTES, "disk '%.64s': %.360s%s%.60s", disk, what, error != 0 ? ": " : "",
              error != 0 ? cbd_error_sentence(error) : "");
     return false;
 }
