@@ -430,11 +430,19 @@ static int mend_all(struct cbd_repair *r)
     return error;
 }
 
+/* The check has its own argument, the caller another. */
+static int on_progress(void *arg, uint64_t done, uint64_t total)
+{
+    const struct cbd_repair *r = arg;
+
+    return r->options->progress(r->arg, done, total);
+}
+
 static int one_round(struct cbd_repair *r, struct cbd_pmem *pm, struct cbd_env *env)
 {
     struct cbd_check_options options = {
         .flags = r->options->flags,
-        .progress = r->options->progress,
+        .progress = r->options->progress != NULL ? on_progress : NULL,
     };
     int error;
 
