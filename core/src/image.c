@@ -344,6 +344,9 @@ static int put_segments(struct cbd_image *im)
     struct cbd_cache *c = &im->cache;
     int error = 0;
 
+    /* Of what is lost, a scan believes what a check does: nothing. */
+    memset(c->configs, 0, CBD_BACKENDS * sizeof(*c->configs));
+    memset(c->states, 0, CBD_BACKENDS * sizeof(*c->states));
     for (uint32_t i = 0; i < CBD_BACKENDS; i++) {
         config_known[i] = cbd_twin_read_backend(c, i, &c->configs[i], &differ) == 0;
         state_known[i] = cbd_twin_read_state(c, i, &c->states[i], &differ) == 0;
