@@ -132,28 +132,36 @@ static uint32_t end_of(uint32_t payload_off, uint64_t len_bytes)
     return (uint32_t)(payload_off + len_bytes + CBD_LINE_BYTES - 1) & ~(CBD_LINE_BYTES - 1);
 }
 
-/* A header that is whole, with its lines. *crc: its checksum in the image. */
+/* A header that is whole, with its lines, as it is in the image. Its checksum there. */
+static uint32_t make_header(struct cbd_image *im, uint32_t id, uint32_t payload_off,
+                            const struct cbd_loaded_header *head, uint8_t *bytes)
+{
+    uint32_t len = cbd_header_bytes(head->h.addr_bytes, head->h.len_bytes);
+    uint32_t blocks = cbd_block_count(head->h.addr_bytes, head->h.len_bytes);
+    uint32_t block_crc[CBD_HEADER_CRCS + CBD_LINES_MAX * CBD_CRC_LINE_CRCS];
+
+    memcpy(bytes, head->bytes + sizeof(head->bytes) - len, len);
+    if (!im->options->anonymize)
+        return head->h.crc;
+    for (uint32_t i = 0; i < blocks; i++)
+        block_crc[i] = cbd_image_hide_crc(im, cbd_header_block_crc(head->m, i));
+    return cbd_header_encode(
+        &head->h, cbd_checksums_used(&im->cache) ? block_crc : NULL,
+        cbd_seed_place(im->now.seed, CBD_SEED_HEADER, id, im->cache.segments[id].entry.generation),
+        payload_off, bytes);
+}
+
+/* *crc: the checksum of the header in the image. */
 static int put_header(struct cbd_image *im, uint32_t id, uint32_t payload_off,
                       const struct cbd_loaded_header *head, bool unfinished, uint32_t *crc)
 {
     uint32_t len = cbd_header_bytes(head->h.addr_bytes, head->h.len_bytes);
-    uint32_t blocks = cbd_block_count(head->h.addr_bytes, head->h.len_bytes);
     uint64_t off = cbd_segment_off(&im->cache.super.geo, id) + payload_off - len;
     struct cbd_m_header m;
-    uint32_t block_crc[CBD_HEADER_CRCS + CBD_LINES_MAX * CBD_CRC_LINE_CRCS];
     _Alignas(64) uint8_t bytes[(CBD_LINES_MAX + 1) * CBD_LINE_BYTES];
     int error = 0;
 
-    memcpy(bytes, head->bytes + sizeof(head->bytes) - len, len);
-    *crc = head->h.crc;
-    if (im->options->anonymize) {
-        for (uint32_t i = 0; i < blocks; i++)
-            block_crc[i] = cbd_image_hide_crc(im, cbd_header_block_crc(head->m, i));
-        *crc = cbd_header_encode(&head->h, cbd_checksums_used(&im->cache) ? block_crc : NULL,
-                                 cbd_seed_place(im->now.seed, CBD_SEED_HEADER, id,
-                                                im->cache.segments[id].entry.generation),
-                                 payload_off, bytes);
-    }
+    *crc = make_header(im, id, payload_off, head, bytes);
     if (unfinished) {
         memcpy(&m, bytes + len - sizeof(m), sizeof(m));
         m.crc = cbd_put32(~*crc);
@@ -188,18 +196,24 @@ static int put_no_header(struct cbd_image *im, uint32_t id, const struct cbd_rec
     return error != 0 ? error : put(im, end - sizeof(line), line, sizeof(line));
 }
 
+/* Whether the header is the record's own, and not another one that stands where it says. */
+static bool own(const struct cbd_header *h, uint32_t slot, const struct cbd_record *r)
+{
+    return h->crc == r->header_crc && h->slot == slot && h->addr_bytes == r->addr_bytes &&
+           h->len_bytes == r->len_bytes && h->type == r->type;
+}
+
 /* Whether the header says nothing but what the record says as well. */
 static bool agrees(const struct cbd_header *h, uint32_t slot, const struct cbd_record *r)
 {
-    return h->crc == r->header_crc && h->slot == slot && h->addr_bytes == r->addr_bytes &&
-           h->len_bytes == r->len_bytes && h->type == r->type &&
-           (r->type == CBD_M_RECORD_FILL || h->epoch_floor <= r->epoch);
+    return own(h, slot, r) && (r->type == CBD_M_RECORD_FILL || h->epoch_floor <= r->epoch);
 }
 
 /* The header of a valid record, if it has more to say. The record then names the one in the image. */
 static int put_header_of(struct cbd_image *im, uint32_t id, uint32_t slot, struct cbd_record *r,
                          bool unfinished)
 {
+    _Alignas(64) uint8_t bytes[(CBD_LINES_MAX + 1) * CBD_LINE_BYTES];
     struct cbd_loaded_header head;
     uint32_t old = r->header_crc, crc;
     int error;
@@ -212,9 +226,11 @@ static int put_header_of(struct cbd_image *im, uint32_t id, uint32_t slot, struc
         return put_no_header(im, id, r);
     r->header_crc = old;
     if (agrees(&head.h, slot, r) && !unfinished) {
-        r->header_crc = im->options->anonymize ? cbd_image_hide_crc(im, old) : old;
+        /* Another slot may show it, so the record names it as it would be. */
+        r->header_crc = make_header(im, id, r->payload_off, &head, bytes);
         return 0;
     }
+    unfinished = unfinished && own(&head.h, slot, r); /* one of another slot proves nothing */
     error = put_header(im, id, r->payload_off, &head, unfinished, &crc);
     if (head.h.crc == old)
         r->header_crc = crc;
@@ -368,14 +384,12 @@ static int put_segments(struct cbd_image *im)
 
 static int put_super(struct cbd_image *im, uint64_t off, uint32_t copy)
 {
-    const struct cbd_super *first = &im->cache.super;
     struct cbd_super super;
     struct cbd_m_super m;
 
     if (!get(im, off, &m, sizeof(m)))
         return 0;
-    if (cbd_super_decode(&m, copy, im->cache.pm->size_bytes, &super) != 0 ||
-        super.salt != first->salt || memcmp(super.uuid, first->uuid, sizeof(super.uuid)) != 0) {
+    if (cbd_super_decode(&m, copy, im->cache.pm->size_bytes, &super) != 0) {
         im->out->damaged++;
         return put_damaged(im, off, &m, sizeof(m));
     }
