@@ -111,8 +111,10 @@ static int report_unfinished(struct cbd_check *k, uint32_t segment, uint32_t pay
 /* Names each payload that was stored and whose record was not, up to the one behind the last slot. */
 int cbd_check_unfinished(struct cbd_check *k, uint32_t segment, const struct cbd_scan *scan)
 {
-    uint32_t slot = scan->unfinished != 0 ? 0 : scan->records;
-    uint32_t payload_end = scan->unfinished != 0 ? 0 : scan->payload_end;
+    /* Where slots are missing, payloads are found only from one header to the next. */
+    bool holes = scan->unfinished != 0 || scan->damaged != 0;
+    uint32_t slot = holes ? 0 : scan->records;
+    uint32_t payload_end = holes ? 0 : scan->payload_end;
     int stop = 0;
 
     for (; slot <= scan->records && stop == 0; slot++) {
