@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Seeded damage to devices of dm-pcache, see pcache_corrupt.h. PCACHE_SEEDS in the environment says
- * how much of it: scripts/pcache-corruptions runs 10,000.
+ * how much of it: scripts/campaign corruption runs 10,000.
  */
 /* ctest: novalgrind timeout=120 */
 #include <setjmp.h>

@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Seeded damage under AddressSanitizer and UBSan: CORRUPTIONS (10000) of bytes, lines and pages each of
+# every base image of ours, and as many of devices of dm-pcache. Prints what the tests counted.
+
+count=${CORRUPTIONS:-10000}
+tests=build/asan-ubsan/bin/tests
+
+# damage TEST: one test that counts what it did
+damage() {
+    local start=$SECONDS
+    say "$1"
+    CBD_CORRUPTIONS=$count PCACHE_SEEDS=$count "$tests/$1" >"$reports/$1.log" 2>&1 || bad=1
+    printf '    %s, %d s\n' "$1" "$((SECONDS - start))"
+    grep -v '^\[' "$reports/$1.log" | sed 's/^/    /'
+}
+
+build asan-ubsan test_check_corruption
+build asan-ubsan test_pcache_corrupt
+cd "$root" || exit 1
+damage test_check_corruption
+damage test_pcache_corrupt
