@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "cbd/cache.h"
+#include "plain_pmem.h"
 
 #if defined(__has_include)
 #if __has_include(<valgrind/callgrind.h>)
@@ -37,62 +38,6 @@ static void must(int error, const char *what)
     fprintf(stderr, "cbd-count: %s: error %d\n", what, error);
     exit(1);
 }
-
-static void pm_store64(struct cbd_pmem *pm, uint64_t off, uint64_t value, enum cbd_step step)
-{
-    (void)pm;
-    (void)step;
-    memcpy(memory + off, &value, sizeof(value));
-}
-
-static void pm_copy(struct cbd_pmem *pm, uint64_t off, const void *src, size_t len_bytes,
-                    unsigned flags, enum cbd_step step)
-{
-    (void)pm;
-    (void)flags;
-    (void)step;
-    memcpy(memory + off, src, len_bytes);
-}
-
-static void pm_set(struct cbd_pmem *pm, uint64_t off, uint8_t value, size_t len_bytes,
-                   unsigned flags, enum cbd_step step)
-{
-    (void)pm;
-    (void)flags;
-    (void)step;
-    memset(memory + off, value, len_bytes);
-}
-
-static void pm_flush(struct cbd_pmem *pm, uint64_t off, size_t len_bytes, enum cbd_step step)
-{
-    (void)pm;
-    (void)off;
-    (void)len_bytes;
-    (void)step;
-}
-
-static int pm_fence(struct cbd_pmem *pm, enum cbd_step step)
-{
-    (void)pm;
-    (void)step;
-    return 0;
-}
-
-static int pm_read(struct cbd_pmem *pm, uint64_t off, void *dst, size_t len_bytes)
-{
-    (void)pm;
-    memcpy(dst, memory + off, len_bytes);
-    return 0;
-}
-
-static const struct cbd_pmem_ops pmem_ops = {
-    .store64 = pm_store64,
-    .copy = pm_copy,
-    .set = pm_set,
-    .flush = pm_flush,
-    .fence = pm_fence,
-    .read = pm_read,
-};
 
 static void *env_alloc(struct cbd_env *env, size_t len_bytes)
 {
@@ -190,7 +135,7 @@ static void attach(struct cbd_cache *cache, struct cbd_disk *disk, struct cbd_ba
 
 static void run(bool crc)
 {
-    struct cbd_pmem pm = {.ops = &pmem_ops, .base = memory, .size_bytes = PMEM_BYTES};
+    struct cbd_pmem pm = plain_pmem(memory, PMEM_BYTES);
     struct cbd_env env = {.ops = &env_ops};
     struct cbd_disk disk = {.ops = &disk_ops,
                             .size_bytes = DISK_BLOCKS * BLOCK_BYTES,

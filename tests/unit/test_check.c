@@ -12,6 +12,7 @@
 #include "cbd/cache.h"
 #include "cbd/check.h"
 #include "media.h"
+#include "plain_pmem.h"
 
 #define DEVICE_BYTES (4u << 20)
 #define SEGMENT_BYTES 65536u
@@ -39,11 +40,6 @@ struct fixture {
 static struct fixture *of_env(struct cbd_env *env)
 {
     return (struct fixture *)(void *)((char *)env - offsetof(struct fixture, env));
-}
-
-static struct fixture *of_pm(struct cbd_pmem *pm)
-{
-    return (struct fixture *)(void *)((char *)pm - offsetof(struct fixture, pm));
 }
 
 static void *env_alloc(struct cbd_env *env, size_t len)
@@ -108,60 +104,6 @@ static const struct cbd_env_ops env_ops = {
     .report = env_report,
     .wait = env_wait,
     .wake = env_wake,
-};
-
-static void pm_store64(struct cbd_pmem *pm, uint64_t off, uint64_t value, enum cbd_step step)
-{
-    (void)step;
-    memcpy(of_pm(pm)->bytes + off, &value, sizeof(value));
-}
-
-static void pm_copy(struct cbd_pmem *pm, uint64_t off, const void *src, size_t len, unsigned flags,
-                    enum cbd_step step)
-{
-    (void)flags;
-    (void)step;
-    memcpy(of_pm(pm)->bytes + off, src, len);
-}
-
-static void pm_set(struct cbd_pmem *pm, uint64_t off, uint8_t value, size_t len, unsigned flags,
-                   enum cbd_step step)
-{
-    (void)flags;
-    (void)step;
-    memset(of_pm(pm)->bytes + off, value, len);
-}
-
-static void pm_flush(struct cbd_pmem *pm, uint64_t off, size_t len, enum cbd_step step)
-{
-    (void)pm;
-    (void)off;
-    (void)len;
-    (void)step;
-}
-
-static int pm_fence(struct cbd_pmem *pm, enum cbd_step step)
-{
-    (void)pm;
-    (void)step;
-    return 0;
-}
-
-static int pm_read(struct cbd_pmem *pm, uint64_t off, void *dst, size_t len)
-{
-    if (off > pm->size_bytes || len > pm->size_bytes - off)
-        return CBD_E_RANGE;
-    memcpy(dst, pm->base + off, len);
-    return 0;
-}
-
-static const struct cbd_pmem_ops pm_ops = {
-    .store64 = pm_store64,
-    .copy = pm_copy,
-    .set = pm_set,
-    .flush = pm_flush,
-    .fence = pm_fence,
-    .read = pm_read,
 };
 
 static void disk_submit(struct cbd_disk *disk, struct cbd_disk_io *io)
@@ -230,7 +172,7 @@ static int setup(void **state)
     f->bytes = aligned_alloc(4096, DEVICE_BYTES);
     assert_non_null(f->bytes);
     memset(f->bytes, 0, DEVICE_BYTES);
-    f->pm = (struct cbd_pmem){&pm_ops, f->bytes, DEVICE_BYTES, 64};
+    f->pm = plain_pmem(f->bytes, DEVICE_BYTES);
     f->env.ops = &env_ops;
     f->disk = (struct cbd_disk){&disk_ops, DISK_BYTES, 512, true, true};
     f->allocs_max = UINT64_MAX;
@@ -544,8 +486,8 @@ static void after_a_detach_nothing_is_unfinished_or_dirty(void **state)
     expect(f, CBD_PROBLEM_DATA_CLEAN, 1);
     f->bytes[cbd_segment_off(geo, id) + 64 + 5] ^= 1;
     f->bytes[cbd_segment_off(geo, id) +
-             cbd_get32(((const struct cbd_m_record *)(const void *)slot_at(f, id, 3))
-                           ->payload_off)] ^= 1;
+             cbd_get32(
+                 ((const struct cbd_m_record *)(const void *)slot_at(f, id, 3))->payload_off)] ^= 1;
     expect(f, CBD_PROBLEM_DATA_CLEAN, 1); /* of the newest: it is written back, so it was whole */
 }
 
@@ -646,8 +588,8 @@ static void forged_entries_are_found(void **state)
         void (*edit)(struct cbd_segment_entry *e);
         uint32_t code;
     } cases[] = {
-        {owned, no_owner, CBD_PROBLEM_SHARE},      {20, unknown_owner, CBD_PROBLEM_OWNER_FREE},
-        {open, other_stream, CBD_PROBLEM_STREAM},  {owned, open_it, CBD_PROBLEM_STREAM_TWICE},
+        {owned, no_owner, CBD_PROBLEM_SHARE},          {20, unknown_owner, CBD_PROBLEM_OWNER_FREE},
+        {open, other_stream, CBD_PROBLEM_STREAM},      {owned, open_it, CBD_PROBLEM_STREAM_TWICE},
         {20, generation_zero, CBD_PROBLEM_GENERATION},
     };
 

@@ -21,6 +21,7 @@
 #include <cmocka.h>
 
 #include "cbd/cache.h"
+#include "plain_pmem.h"
 
 #define PMEM_BYTES (UINT64_C(5) << 20)
 #define SEGMENT_BYTES (128u << 10)
@@ -47,67 +48,10 @@ struct ram {
     atomic_uint errors;
 };
 
-static struct ram *ram_of_pm(struct cbd_pmem *pm)
-{
-    return (struct ram *)(void *)((char *)pm - offsetof(struct ram, pm));
-}
-
 static struct ram *ram_of_env(struct cbd_env *env)
 {
     return (struct ram *)(void *)((char *)env - offsetof(struct ram, env));
 }
-
-static void pm_store64(struct cbd_pmem *pm, uint64_t off, uint64_t value, enum cbd_step step)
-{
-    (void)step;
-    memcpy(ram_of_pm(pm)->pmem + off, &value, sizeof(value));
-}
-
-static void pm_copy(struct cbd_pmem *pm, uint64_t off, const void *src, size_t len, unsigned flags,
-                    enum cbd_step step)
-{
-    (void)flags;
-    (void)step;
-    memcpy(ram_of_pm(pm)->pmem + off, src, len);
-}
-
-static void pm_set(struct cbd_pmem *pm, uint64_t off, uint8_t value, size_t len, unsigned flags,
-                   enum cbd_step step)
-{
-    (void)flags;
-    (void)step;
-    memset(ram_of_pm(pm)->pmem + off, value, len);
-}
-
-static void pm_flush(struct cbd_pmem *pm, uint64_t off, size_t len, enum cbd_step step)
-{
-    (void)pm;
-    (void)off;
-    (void)len;
-    (void)step;
-}
-
-static int pm_fence(struct cbd_pmem *pm, enum cbd_step step)
-{
-    (void)pm;
-    (void)step;
-    return 0;
-}
-
-static int pm_read(struct cbd_pmem *pm, uint64_t off, void *dst, size_t len)
-{
-    memcpy(dst, ram_of_pm(pm)->pmem + off, len);
-    return 0;
-}
-
-static const struct cbd_pmem_ops pm_ops = {
-    .store64 = pm_store64,
-    .copy = pm_copy,
-    .set = pm_set,
-    .flush = pm_flush,
-    .fence = pm_fence,
-    .read = pm_read,
-};
 
 static void disk_submit(struct cbd_disk *disk, struct cbd_disk_io *io)
 {
@@ -239,7 +183,7 @@ static struct ram *ram_create(void)
     r->pmem = aligned_alloc(4096, PMEM_BYTES);
     memset(r->pmem, 0, PMEM_BYTES);
     r->store = calloc(1, DISK_BYTES);
-    r->pm = (struct cbd_pmem){&pm_ops, r->pmem, PMEM_BYTES, 64};
+    r->pm = plain_pmem(r->pmem, PMEM_BYTES);
     r->disk = (struct cbd_disk){&disk_ops, DISK_BYTES, 512, true, true};
     r->env.ops = &env_ops;
     pthread_mutex_init(&r->disk_lock, NULL);
