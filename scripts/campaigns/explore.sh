@@ -17,7 +17,7 @@ explore_all() {
     for model in $models; do
         for schedule in $schedules; do
             name=$reports/explore.$model.$schedule.$part
-            options=(--generator random --ops 24 --space 256K --len-max 64K --cache 3M --vary
+            options=(--generator random --ops 24 --space 64K --len-max 16K --cache 3M --vary
                 --restart 5 --fill 40 --cut-every 4 --seed 1 --model "$model" --states "$part")
             [ "$schedule" = serial ] || options+=(--schedule "$schedule" --threads 4)
             say "explore: $model, $schedule"
