@@ -69,6 +69,122 @@ static void hot_and_damaged(struct scene *r)
     scene_compare(r, 0, "damage was copied forward");
 }
 
+static void on_payload(void *arg, const struct sim_pm_event *ev); /* calls r->overtake */
+
+/* ---- dirty records of the open epoch in reclaim's way ---- */
+
+#define CARRIED_BLOCK 9u
+
+/* Two streams. What nobody wrote is read until reclaim has no other way than a dirty block. */
+static void carry_begin(struct scene *r)
+{
+    struct cbd_stats stats;
+
+    r->share = 12;
+    r->blocks = 250;
+    r->fills = true;
+    scene_create(r, SIM_ADR, 512);
+    scene_format(r, 1);
+    if (!r->failed)
+        scene_open_cache(r);
+    scene_expect(r, scene_add(r, 0, r->share, 2) == 0, "add", 0);
+    scene_expect(r, scene_attach(r, 0) == 0, "attach", 0);
+    r->pmem->thread = 1;
+    write_one(r, CARRIED_BLOCK);
+    write_one(r, CARRIED_BLOCK + 1);
+    r->pmem->thread = 0;
+    for (uint32_t i = 20; i < r->blocks && !r->failed; i++) {
+        cbd_backend_stats(r->backend[0], &stats);
+        if (stats.segments_free <= 1)
+            break;
+        read_one(r, i);
+    }
+    if (!r->failed)
+        scene_expect(r, cbd_backend_step(r->backend[0], CBD_WORK_RECLAIM) == 0,
+                     "reclaim forgets what is dirty", 0);
+}
+
+static void carry_step(struct scene *r)
+{
+    struct cbd_stats stats = {0};
+
+    if (r->failed)
+        return;
+    scene_expect(r, cbd_backend_step(r->backend[0], CBD_WORK_WRITEBACK) == 1, "write-back", 0);
+    cbd_backend_stats(r->backend[0], &stats);
+    scene_expect(r, stats.epochs_forced == 0, "the epoch has ended for reclaim", 0);
+}
+
+/* R2, X4: also after a crash, with the originals below the horizon. */
+static void carried(struct scene *r)
+{
+    carry_begin(r);
+    carry_step(r);
+    if (!r->failed)
+        scene_expect(r, cbd_backend_step(r->backend[0], CBD_WORK_RECLAIM) == 1, "reclaim", 0);
+    scene_compare(r, 0, "a dirty block was forgotten");
+    scene_restart(r, 1);
+    scene_compare(r, 0, "a dirty block is forgotten after a crash");
+}
+
+static void carry_under(struct scene *r, void (*overtake)(struct scene *r))
+{
+    carry_begin(r);
+    r->overtake = overtake;
+    r->pmem->hook = on_payload;
+    r->pmem->hook_arg = r;
+    carry_step(r);
+    r->pmem->hook = NULL;
+    scene_expect(r, r->overtake == NULL, "the scene has carried nothing", 0);
+}
+
+static void overwrite(struct scene *r)
+{
+    r->pmem->thread = 1; /* the other stream */
+    write_one(r, CARRIED_BLOCK);
+    write_one(r, CARRIED_BLOCK - 1);
+    r->pmem->thread = 0;
+}
+
+/* X2 */
+static void carried_and_written(struct scene *r)
+{
+    carry_under(r, overwrite);
+    scene_compare(r, 0, "a copy hides a newer write");
+}
+
+static void flush_and_overwrite(struct scene *r)
+{
+    scene_expect(r, cbd_flush(r->backend[0], 1) == 0, "flush", 0);
+    overwrite(r);
+}
+
+static uint64_t on_disk(const struct scene *r, uint32_t block)
+{
+    return sim_disk_peek(r->disk[0], (uint64_t)block * SCENE_BLOCK_SECTORS);
+}
+
+/* X1: what the flush has ended is on the disk before anything that came later. */
+static void carried_and_flushed(struct scene *r)
+{
+    struct cbd_stats stats = {0};
+
+    r->options.queue_depth = 1;
+    carry_under(r, flush_and_overwrite);
+    if (!r->failed)
+        cbd_backend_drain(r->backend[0], true);
+    r->background = true;
+    for (uint32_t i = 0; i < 1000 && !r->failed && stats.writeback_epochs < 2; i++) {
+        (void)scene_progress(r);
+        scene_expect(r, on_disk(r, CARRIED_BLOCK - 1) == 0 || on_disk(r, CARRIED_BLOCK) != 0,
+                     "a later epoch is on the disk without what was carried", i);
+        cbd_backend_stats(r->backend[0], &stats);
+    }
+    r->background = false;
+    scene_expect(r, stats.writeback_epochs == 2, "the scene has not written two epochs", 0);
+    scene_compare(r, 0, "a copy hides a newer write");
+}
+
 /* ---- cold segments ---- */
 
 static void warm_begin(struct scene *r)
@@ -256,6 +372,9 @@ static void tuned(struct scene *r)
 const struct contract_scene contract_space[] = {
     {"everything is hot", all_hot, 0},
     {"hot and damaged", hot_and_damaged, SCORE(FLIP)},
+    {"a dirty block in reclaim's way", carried, 0},
+    {"the same, and it is written again", carried_and_written, 0},
+    {"the same, and it is flushed first", carried_and_flushed, 0},
     {"cold segments, in their order", warm_in_order, 0},
     {"a cold segment is damaged", warm_and_damaged, SCORE(FLIP)},
     {"a bound on what is dirty", dirty_bound, 0},

@@ -96,7 +96,8 @@ static inline bool cbd_check_dirty(const struct cbd_check *k, uint32_t backend,
                                    const struct cbd_record *r)
 {
     return (r->type == CBD_M_RECORD_WRITE || r->type == CBD_M_RECORD_ZERO) &&
-           r->epoch > k->cache.states[backend].epoch_written;
+           r->epoch > k->cache.states[backend].epoch_written &&
+           !cbd_record_carried(&k->cache.states[backend], r);
 }
 
 #endif

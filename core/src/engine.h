@@ -27,7 +27,9 @@
 #define CBD_GENERATION_START_MAX (CBD_GENERATION_MAX / 2)
 #define CBD_LANE_RECLAIM CBD_LANES     /* of the copies that reclaim makes */
 #define CBD_LANE_SCRUB (CBD_LANES + 1) /* of the one reader that scrub is */
-#define CBD_LANES_ALL (CBD_LANES + 2)
+#define CBD_LANE_CARRY                                                                             \
+    (CBD_LANES + 2) /* of the copies that write-back makes, and those behind it */
+#define CBD_LANES_ALL (CBD_LANE_CARRY + CBD_STREAMS_MAX)
 
 /* One segment. A stream owns its open one; the rest is written under the backend's table lock. */
 struct cbd_segment {
@@ -188,11 +190,13 @@ struct cbd_backend {
     /* read by every writer, written at a flush */
     _Alignas(64) atomic_ullong epoch;
     atomic_ullong era;
-    atomic_ullong horizon_next;   /* records of lower order are being forgotten */
-    atomic_ullong grace;          /* counts reclaims, for readers */
-    atomic_int failed;            /* no more stores: pmem is not to be trusted; READONLY: L3 */
-    atomic_ullong records_closed; /* dirty records when an epoch was last closed */
-    atomic_ullong space_closed;   /* dirty space then */
+    atomic_ullong horizon_next;    /* records of lower order are being forgotten */
+    atomic_ullong grace;           /* counts reclaims, for readers */
+    atomic_int failed;             /* no more stores: pmem is not to be trusted; READONLY: L3 */
+    atomic_ullong records_closed;  /* dirty records when an epoch was last closed */
+    atomic_ullong space_closed;    /* dirty space then */
+    atomic_ullong carried_records; /* carry.c: ever, counted a second time as their copies */
+    atomic_ullong carried_space;
     atomic_ullong epochs_forced;
     atomic_bool drain;
     atomic_bool urgent; /* reclaim waits for write-back */
@@ -308,8 +312,9 @@ struct cbd_insert {
     uint64_t addr;
     uint64_t len; /* cut to what went in */
     const uint8_t *src;
-    uint64_t order; /* FILL: sampled at the miss; else chosen here */
-    uint64_t epoch; /* out */
+    uint64_t order;    /* FILL: sampled at the miss; else chosen here */
+    uint64_t original; /* order of the record that this is a copy of (X2); 0: it is none */
+    uint64_t epoch;    /* out */
 };
 
 int cbd_insert(struct cbd_backend *b, unsigned lane, struct cbd_insert *in) CBD_MUST_CHECK;
@@ -484,6 +489,10 @@ void cbd_wb_hold_add(struct cbd_backend *b, uint64_t addr, uint64_t len);
 bool cbd_wb_hold_settled(struct cbd_backend *b, uint64_t *bytes);
 bool cbd_wb_hold_at(struct cbd_backend *b, uint32_t i, struct cbd_range *range);
 void cbd_wb_hold_commit(struct cbd_backend *b);
+
+/* carry.c: dirty records of the open epoch, out of reclaim's way */
+void cbd_carry_init(struct cbd_backend *b);
+int cbd_carry(struct cbd_backend *b, uint64_t epoch, uint64_t below) CBD_MUST_CHECK;
 
 /* epoch.c */
 bool cbd_epoch_close(struct cbd_backend *b, uint64_t epoch);

@@ -11,13 +11,19 @@
  */
 #include "engine.h"
 
+/* Since `before`: less than nothing while a carry is counted beside a close. */
+static uint64_t since(uint64_t now, uint64_t before)
+{
+    return now > before ? now - before : 0;
+}
+
 static uint64_t dirty_records_ever(const struct cbd_backend *b)
 {
     uint64_t n = 0;
 
     for (uint32_t i = 0; i < b->stream_count; i++)
         n += atomic_load(&b->streams[i].dirty_records);
-    return n;
+    return n - atomic_load(&b->carried_records);
 }
 
 static uint64_t dirty_space_ever(const struct cbd_backend *b)
@@ -26,7 +32,7 @@ static uint64_t dirty_space_ever(const struct cbd_backend *b)
 
     for (uint32_t i = 0; i < b->stream_count; i++)
         n += atomic_load(&b->streams[i].dirty_space);
-    return n;
+    return n - atomic_load(&b->carried_space);
 }
 
 /* Closes `epoch` unless it is closed already; true: it was closed here. */
@@ -69,8 +75,8 @@ void cbd_epoch_limit(struct cbd_backend *b, unsigned lane, uint64_t epoch)
         return;
     max = atomic_load(&b->tuned.epoch_bytes_max);
     atomic_store(&s->check_at, space + max / 64 / b->stream_count);
-    if (dirty_space_ever(b) - atomic_load(&b->space_closed) >= max ||
-        dirty_records_ever(b) - atomic_load(&b->records_closed) >=
+    if (since(dirty_space_ever(b), atomic_load(&b->space_closed)) >= max ||
+        since(dirty_records_ever(b), atomic_load(&b->records_closed)) >=
             atomic_load(&b->tuned.epoch_records_max))
         cbd_epoch_force(b, epoch);
     cbd_pressure_update(b);

@@ -218,6 +218,19 @@ static int publish(struct cbd_backend *b, struct cbd_insert *in, const struct cb
     return in->type == CBD_M_RECORD_FILL ? 0 : error;
 }
 
+/* X2: whether the index shows the original wherever its copy goes. The trees are locked. */
+static bool still_shown(struct cbd_backend *b, const struct cbd_insert *in)
+{
+    const struct cbd_tree *tree = &cbd_index_tree_of(b, in->addr)->tree;
+    uint64_t pos = cbd_index_local(b, in->addr);
+    uint64_t end = pos + in->len / CBD_SECTOR_BYTES;
+    struct cbd_extent e;
+
+    while (pos < end && cbd_tree_find(tree, pos, &e) && e.start <= pos && e.order == in->original)
+        pos = e.start + e.len;
+    return pos >= end;
+}
+
 /* Steps 2 to 9 in a stream that is locked and has room. */
 static int insert_into(struct cbd_backend *b, struct cbd_stream *s, struct cbd_insert *in,
                        const struct cbd_room *room, struct cbd_tree_aim *aim)
@@ -245,6 +258,11 @@ static int insert_into(struct cbd_backend *b, struct cbd_stream *s, struct cbd_i
                 cbd_stream_skip(b, room, in->len);
             return nomem;
         }
+        if (in->original != 0 && !still_shown(b, in)) {
+            unlock_trees(b, in);
+            cbd_stream_skip(b, room, in->len);
+            return CBD_E_MISMATCH;
+        }
         error = publish(b, in, room, aim, &record);
         unlock_trees(b, in);
         if (CBD_CANARY(FENCED_UNLOCKED) && error == 0)
@@ -259,7 +277,10 @@ static int insert_into(struct cbd_backend *b, struct cbd_stream *s, struct cbd_i
     return 0;
 }
 
-/* CBD_E_AGAIN: no free segment, or a fill that came too late. in->len may come back shorter. */
+/*
+ * CBD_E_AGAIN: no free segment, or a fill that came too late. CBD_E_MISMATCH: the index does not
+ * show the original any more. in->len may come back shorter.
+ */
 int cbd_insert(struct cbd_backend *b, unsigned lane, struct cbd_insert *in)
 {
     struct cbd_stream *s = &b->streams[lane % b->stream_count];

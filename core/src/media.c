@@ -127,6 +127,7 @@ void cbd_state_encode(const struct cbd_backend_state *s, uint32_t seed,
     m->epoch_written = cbd_put64(s->epoch_written);
     m->horizon = cbd_put64(s->horizon);
     m->attaches = cbd_put64(s->attaches);
+    m->carried = cbd_put64(s->carried);
     m->crc = cbd_put32(body_crc(m, sizeof(*m), seed));
 }
 
@@ -140,7 +141,9 @@ bool cbd_state_decode(const struct cbd_m_backend_state *m, uint32_t seed,
     s->epoch_written = cbd_get64(m->epoch_written);
     s->horizon = cbd_get64(m->horizon);
     s->attaches = cbd_get64(m->attaches);
-    if (s->epoch_written > CBD_EPOCH_MAX || s->horizon > CBD_ORDER_MAX)
+    s->carried = cbd_get64(m->carried);
+    if (s->epoch_written > CBD_EPOCH_MAX || s->horizon > CBD_ORDER_MAX ||
+        s->carried > CBD_EPOCH_MAX)
         return false;
     return (s->flags & ~(CBD_M_STATE_ATTACHED | CBD_M_STATE_DROPPING)) == 0 &&
            all_zero(m->reserved, sizeof(m->reserved));

@@ -14,7 +14,8 @@
  *
  * R1  before D' is chosen a new era begins and every writer of the old one has published: no
  *     record below D' appears after this (E2; fills are dropped by horizon_next);
- * R2  D' is chosen only so that every dirty record below it is on the disk: its epoch <= E;
+ * R2  D' is chosen only so that every dirty record below it is on the disk: its epoch <= E; or what
+ *     the index showed of it was carried above D' (carry.c);
  * R3  the index forgets before D moves: a reader that comes later cannot find what D' forgets;
  * R4  D' is durable in both copies before a segment below it is given out: "forgotten" and "free"
  *     are the same fact, and recovery concludes both from it;
@@ -41,6 +42,8 @@ struct walk {
     uint64_t epoch_written;
     uint64_t freed_bytes; /* of the segments that become free at the end */
     bool keep;            /* what was read is copied forward */
+    bool passed;          /* the cursor of write-back has passed the record that is visited */
+    uint64_t carried;     /* the epoch of dirty records that were carried; 0: there are none */
 };
 
 /*
@@ -104,7 +107,8 @@ static int for_each_record(struct walk *w, uint32_t id,
         }
         if (error != 0 && CBD_CANARY(BAD_RECORD_PASSED))
             error = 0;
-        else if (error == 0 && r.type != CBD_M_RECORD_VOID && r.order < w->below)
+        w->passed = slot < seg->written;
+        if (error == 0 && r.type != CBD_M_RECORD_VOID && r.order < w->below)
             error = visit(w, &r);
     }
     return error;
@@ -115,7 +119,10 @@ static int must_be_clean(struct walk *w, const struct cbd_record *r)
     if (r->type == CBD_M_RECORD_FILL || CBD_CANARY(DIRTY_FORGOTTEN) ||
         r->epoch <= w->epoch_written + CBD_CANARY(CLEAN_OFF_BY_ONE))
         return 0;
-    return CBD_E_AGAIN;
+    if (!w->passed)
+        return CBD_E_AGAIN;
+    w->carried = r->epoch;
+    return 0;
 }
 
 /* A closed segment all of whose records are below D'. */
@@ -238,11 +245,15 @@ static void begin_era_above(struct cbd_backend *b, uint64_t below)
     cbd_epoch_barrier(b);
 }
 
-static int move_horizon(struct cbd_backend *b, uint64_t below)
+static int move_horizon(struct walk *w)
 {
+    struct cbd_backend *b = w->b;
+    uint64_t below = w->below;
     int error;
 
     cbd_lock_take(b->cache->env, &b->table_lock);
+    if (w->carried != 0 && !CBD_CANARY(CARRIED_NOT_NAMED))
+        b->state.carried = w->carried; /* X4 */
     if (!CBD_CANARY(HORIZON_STORED_LATE))
         b->state.horizon = below;
     error = CBD_CANARY(HORIZON_NOT_STORED)
@@ -271,7 +282,7 @@ static int reclaim(struct walk *w)
     if (CBD_CANARY(FREED_BEFORE_HORIZON))
         (void)for_each_segment(w, segment_free);
     if (error == 0 && w->below > b->state.horizon)
-        error = move_horizon(b, w->below);
+        error = move_horizon(w);
     if (error != 0)
         return error;
     wait_for_readers(b);
@@ -295,6 +306,7 @@ int cbd_reclaim_step(struct cbd_backend *b)
         return 0; /* nothing is closed */
     error = reclaim(&w);
     if (error == CBD_E_AGAIN) {
+        atomic_store(&b->wb.carry_below, w.below);
         atomic_store(&b->urgent, true);
         cbd_writeback_nudge(b);
         return 0;

@@ -95,7 +95,8 @@ static int visit_record(void *arg, uint32_t slot, const struct cbd_record *r)
     struct cbd_backend *b = rec->b;
     struct cbd_segment *seg = &b->cache->segments[rec->id];
     bool dirty = (r->type == CBD_M_RECORD_WRITE || r->type == CBD_M_RECORD_ZERO) &&
-                 r->epoch > b->state.epoch_written + CBD_CANARY(E_OFF_BY_ONE);
+                 r->epoch > b->state.epoch_written + CBD_CANARY(E_OFF_BY_ONE) &&
+                 !cbd_record_carried(&b->state, r);
 
     if (r->type == CBD_M_RECORD_VOID)
         return 0;

@@ -43,6 +43,7 @@ void cbd_backend_stats(const struct cbd_backend *b, struct cbd_stats *stats)
     stats->recovered_records = cbd_counted(&reclaim->recovered_records);
     stats->recovered_dirty_bytes = cbd_counted(&reclaim->recovered_dirty_bytes);
     stats->recovered_suspects = cbd_counted(&reclaim->recovered_suspects);
+    stats->carried_bytes = cbd_counted(&wb->carried_bytes);
     stats->writeback_held_bytes = cbd_counted(&wb->writeback_held_bytes);
     stats->writeback_forgone_bytes = cbd_counted(&wb->writeback_forgone_bytes);
     stats->epochs_forced = atomic_load(&b->epochs_forced);

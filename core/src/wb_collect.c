@@ -55,6 +55,7 @@ struct walk {
     uint64_t limit; /* records of a higher epoch end the walk of a stream */
     bool collect;
     uint64_t beyond; /* the lowest epoch that ended one; UINT64_MAX: none did */
+    struct cbd_backend_state state;
 };
 
 /*
@@ -92,7 +93,7 @@ static int walk_stream(struct cbd_backend *b, uint32_t n, struct walk *w)
         error = read_record(b, id, slot, &r);
         if (error != 0)
             break;
-        if (dirty_type(&r)) {
+        if (dirty_type(&r) && !cbd_record_carried(&w->state, &r)) {
             if (r.epoch > w->limit) {
                 w->beyond = cbd_min64(w->beyond, r.epoch);
                 break;
@@ -110,6 +111,9 @@ static int walk_stream(struct cbd_backend *b, uint32_t n, struct walk *w)
 static int walk_all(struct cbd_backend *b, struct walk *w)
 {
     w->beyond = UINT64_MAX;
+    cbd_lock_take(b->cache->env, &b->table_lock);
+    w->state = b->state;
+    cbd_lock_drop(&b->table_lock);
     for (uint32_t n = 0; n < b->stream_count; n++) {
         int error;
 

@@ -89,7 +89,9 @@ struct cbd_wb_plan cbd_wb_plan(struct cbd_backend *b)
     atomic_store(&b->wb.due_ns, UINT64_MAX);
     plan.age_upto = too_old(b);
     plan.close = is_idle(b) || (atomic_load(&b->drain) && !CBD_CANARY(DETACH_LEAVES_OPEN_EPOCH)) ||
-                 atomic_load(&b->urgent) || dirty >= atomic_load(&b->tuned.urgent_space);
+                 dirty >= atomic_load(&b->tuned.urgent_space);
+    plan.for_reclaim = !plan.close && atomic_load(&b->urgent);
+    plan.close = plan.close || plan.for_reclaim;
     plan.wanted = plan.close || dirty >= atomic_load(&b->tuned.start_space);
     return plan;
 }

@@ -36,6 +36,7 @@ int cbd_writeback_init(struct cbd_backend *b)
     struct cbd_writeback *wb = &b->wb;
     struct cbd_env *env = b->cache->env;
 
+    cbd_carry_init(b);
     cbd_tree_pool_init(&wb->pool, env);
     cbd_tree_init(&wb->tree);
     atomic_store(&wb->due_ns, UINT64_MAX);
@@ -66,6 +67,13 @@ void cbd_writeback_nudge(struct cbd_backend *b)
         b->cache->env->ops->wake(b->cache->env);
 }
 
+static int let_reclaim_go_on(struct cbd_backend *b)
+{
+    atomic_store(&b->urgent, false);
+    b->cache->env->ops->wake(b->cache->env);
+    return 1;
+}
+
 /*
  * Finds the oldest dirty epoch, closes it if it is open and may be, and collects what it holds. An
  * epoch that the application did not close costs a flush that it did not ask for.
@@ -75,7 +83,7 @@ static int start_pass(struct cbd_backend *b)
     struct cbd_writeback *wb = &b->wb;
     struct cbd_wb_plan plan = cbd_wb_plan(b);
     uint64_t open = atomic_load(&b->epoch);
-    uint64_t oldest, last;
+    uint64_t oldest, last, below;
     int error;
 
     if (!plan.wanted && plan.age_upto == 0)
@@ -84,11 +92,8 @@ static int start_pass(struct cbd_backend *b)
     if (error != 0)
         return error;
     if (oldest == UINT64_MAX) {
-        /* Nothing is dirty, but segments were passed: reclaim may go on. */
-        if (!atomic_exchange(&b->urgent, false))
-            return 0;
-        b->cache->env->ops->wake(b->cache->env);
-        return 1;
+        /* Nothing is dirty, but segments were passed. */
+        return atomic_load(&b->urgent) ? let_reclaim_go_on(b) : 0;
     }
     last = plan.close ? open : open - 1;
     if (!plan.wanted)
@@ -96,6 +101,12 @@ static int start_pass(struct cbd_backend *b)
     last = plan.age_upto > last ? plan.age_upto : last;
     if (oldest > last)
         return 0;
+    below = atomic_exchange(&wb->carry_below, 0);
+    if (oldest == open && plan.for_reclaim && plan.age_upto < open && below != 0) {
+        error = cbd_carry(b, open, below);
+        if (error != 0)
+            return error < 0 ? error : let_reclaim_go_on(b);
+    }
     if (!atomic_load(&b->tuned.coalesce))
         last = oldest;
     else if (last == open && oldest < open && !cbd_epoch_dirty(b, open))

@@ -79,12 +79,19 @@ struct cbd_writeback {
     uint64_t idle_since_ns;
     struct cbd_wb_mark marks[CBD_WB_AGE_MARKS];
     uint32_t mark_count;
+
+    /* carry.c */
+    atomic_ullong carry_below; /* reclaim is stopped by something dirty below; 0: it is not */
+    uint64_t carry_credit;     /* space that may be carried */
+    uint64_t carry_freed;      /* segments reclaimed when it was counted */
+    uint64_t carry_none;       /* below which nothing was found to carry; 0: something was */
 };
 
 /* What a pass may take, decided before it starts. */
 struct cbd_wb_plan {
     bool wanted;       /* closed epochs */
     bool close;        /* the open epoch too */
+    bool for_reclaim;  /* the open one only because reclaim is stopped by it */
     uint64_t age_upto; /* everything up to this epoch is too old; 0: nothing is */
 };
 

@@ -212,14 +212,16 @@ static void a_backend_state_obeys_its_limits(void **state)
         .epoch_written = 3,
         .horizon = 4,
         .attaches = 5,
+        .carried = 6,
     };
     const struct bad_field bad[] = {
         BAD(cbd_m_backend_state, flags, 4, 4),
         BAD(cbd_m_backend_state, flags, 4, UINT32_C(1) << 31),
         BAD(cbd_m_backend_state, epoch_written, 8, CBD_EPOCH_MAX + 1),
         BAD(cbd_m_backend_state, horizon, 8, CBD_ORDER_MAX + 1),
+        BAD(cbd_m_backend_state, carried, 8, CBD_EPOCH_MAX + 1),
         BAD(cbd_m_backend_state, reserved, 1, 1),
-        BAD(cbd_m_backend_state, reserved[23], 1, 1),
+        BAD(cbd_m_backend_state, reserved[15], 1, 1),
     };
     struct cbd_m_backend_state m;
     struct cbd_backend_state out;
@@ -232,6 +234,7 @@ static void a_backend_state_obeys_its_limits(void **state)
     assert_int_equal(out.epoch_written, in.epoch_written);
     assert_int_equal(out.horizon, in.horizon);
     assert_int_equal(out.attaches, in.attaches);
+    assert_int_equal(out.carried, in.carried);
     assert_false(cbd_state_decode(&m, 2, &out));
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         cbd_state_encode(&in, 1, &m);

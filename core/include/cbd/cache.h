@@ -336,7 +336,8 @@ struct cbd_stats {
     uint64_t epochs_forced; /* closed by write-back or by their size: each costs a flush */
     uint64_t writes_paced; /* waited for write-back above the urgent mark, or for max_dirty_bytes */
     uint64_t records, segments_opened, segments_reclaimed, reclaims;
-    uint64_t kept_bytes; /* copied forward instead of forgotten */
+    uint64_t kept_bytes;    /* copied forward instead of forgotten */
+    uint64_t carried_bytes; /* dirty, copied forward instead of ending the epoch */
     uint64_t dirty_bytes, dirty_space_bytes, segments_free, segments;
     uint64_t epoch, epoch_written;
     uint64_t recovered_records, recovered_dirty_bytes, recovered_suspects;

@@ -120,7 +120,8 @@ struct cbd_m_backend_state {
     struct cbd_le64 epoch_written; /* E: dirty is what has a higher epoch */
     struct cbd_le64 horizon;       /* D: a record of lower order is forgotten */
     struct cbd_le64 attaches;      /* how often it was attached */
-    uint8_t reserved[24];
+    struct cbd_le64 carried;       /* epoch whose dirty records below D were stored again above D */
+    uint8_t reserved[16];
 };
 
 enum cbd_m_segment_status {
