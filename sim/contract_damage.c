@@ -148,6 +148,42 @@ static void lost_clean(struct scene *r)
     scene_compare(r, 0, "what a lost clean record had hidden is read");
 }
 
+/* V6: durability=flush; a power cut leaves a hole below a whole record, which is served and then lost. */
+static void behind_a_hole(struct scene *r)
+{
+    static const uint8_t zeroes[CBD_LINE_BYTES];
+    uint64_t header, record;
+    int error;
+
+    r->options.durability = CBD_DURABLE_ON_FLUSH;
+    scene_create(r, SIM_ADR, 512);
+    scene_begin(r, 0, 1);
+    write_run(r, 0, 1);
+    scene_expect(r, r->failed || cbd_flush(r->backend[0], 0) == 0, "flush", 0);
+    write_run(r, 1, 2);
+    scene_note_records(r, true);
+    write_run(r, 2, 3);
+    scene_note_records(r, false);
+    record = r->record_off;
+    header = scene_place(r, 2) - CBD_LINE_BYTES;
+    write_run(r, 3, 4);
+    scene_power_cut(r);
+    if (r->failed)
+        return;
+    sim_pmem_poke(r->pmem, record, zeroes, sizeof(zeroes));
+    sim_pmem_poke(r->pmem, header, zeroes, sizeof(zeroes));
+    scene_open_cache(r);
+    error = scene_attach(r, 0);
+    scene_expect(r, error == 0 && read_one(r, 3) == 0, "attach with a hole", error);
+    scene_power_cut(r);
+    scene_flip(r, record - CBD_LINE_BYTES + 20); /* of block 3 */
+    scene_open_cache(r);
+    error = scene_attach(r, 0);
+    scene_expect(r, error == 0, "attach with a lost record", error);
+    error = r->failed ? 0 : scene_write_block(r, 0, 20);
+    scene_expect(r, error == CBD_E_READONLY, "what was served is lost in silence", error);
+}
+
 const struct contract_scene contract_damage[] = {
     {"scrub of clean damage", scrubbed_clean, SCORE(FLIP)},
     {"scrub of dirty damage", scrubbed_dirty, SCORE(FLIP)},
@@ -155,5 +191,6 @@ const struct contract_scene contract_damage[] = {
     {"held, given up in part", held_in_part, SCORE(FLIP)},
     {"a dirty record is lost", lost, SCORE(FLIP)},
     {"a clean record is lost", lost_clean, SCORE(FLIP)},
+    {"a record behind a hole is lost", behind_a_hole, SCORE(FLIP)},
     {NULL, NULL, 0},
 };

@@ -23,7 +23,11 @@
  * V4  after a crash of the process alone, what is readable may not be durable. Only records that no
  *     later one proves can be in that state (durable on ack: the last of a stream): flushed here,
  *     before anybody reads them;
- * V5  the crash that follows is seen as one.
+ * V5  the crash that follows is seen as one;
+ * V6  a record that counts and that nothing proves does not stay behind a void one: its segment is
+ *     closed, and that proves it. Its header would be looked for behind the payload before it, and
+ *     what an unfinished write left there is no way to it: if the record were damaged, nothing
+ *     would say that it had been there (durability=flush only: durable on ack it is the last one).
  *
  * Every store of recovery says again what the media says already, or fills a slot that no
  * acknowledged write uses. So a crash anywhere in it loses nothing, and running it again ends in
@@ -212,6 +216,30 @@ static void note_segment(struct recovery *rec, const struct cbd_segment *seg)
         rec->order_max = seg->order_max;
 }
 
+/* Whether the record of a slot that nothing has proven is void, or becomes so now. */
+static bool is_void(struct cbd_cache *c, uint32_t id, const struct cbd_scan *scan, uint32_t slot)
+{
+    struct cbd_record r;
+
+    if (cbd_load_record(c, id, slot, &r) == 0 && r.type == CBD_M_RECORD_VOID)
+        return true;
+    return scan->unfinished != 0 && cbd_scan_unfinished(c, id, scan, slot);
+}
+
+/* V6: whether a record that counts stands behind a void one, with nothing that proves it. */
+static bool has_hole(struct cbd_cache *c, uint32_t id, const struct cbd_scan *scan)
+{
+    bool hole = false;
+
+    for (uint32_t slot = scan->durable; slot < scan->records; slot++) {
+        if (is_void(c, id, scan, slot))
+            hole = true;
+        else if (hole)
+            return !CBD_CANARY(HOLE_LEFT_OPEN);
+    }
+    return false;
+}
+
 /* V3 and V4 for the slots that nothing has proven. */
 static void end_stream(struct recovery *rec, struct cbd_stream *s)
 {
@@ -233,8 +261,8 @@ static void end_stream(struct recovery *rec, struct cbd_stream *s)
 
 /*
  * Once it is known that the backend may be written. A segment with damage is closed: what is said of
- * its lost records now holds for every later recovery, whatever is appended. What was voided or
- * flushed in it is durable before (Y3).
+ * its lost records now holds for every later recovery, whatever is appended. So is one with a hole
+ * (V6). What was voided or flushed in it is durable before (Y3).
  */
 static int end_streams(struct recovery *rec)
 {
@@ -243,11 +271,13 @@ static int end_streams(struct recovery *rec)
 
     for (uint32_t n = 0; n < b->stream_count && error == 0; n++) {
         struct cbd_stream *s = &b->streams[n];
+        bool hole;
 
         if (!rec->resumed[n])
             continue;
+        hole = has_hole(b->cache, s->segment, &rec->scanned[s->segment].scan); /* before V3 */
         end_stream(rec, s);
-        if (!cbd_lost_in(b, s->segment))
+        if (!hole && !cbd_lost_in(b, s->segment))
             continue;
         error = b->cache->pm->ops->fence(b->cache->pm, CBD_STEP_RECOVER_CLOSE_FENCE);
         if (error == 0)

@@ -234,6 +234,46 @@ static void many_writes_without_flush_are_made_durable_in_between(void **state)
     finish(r);
 }
 
+/*
+ * V6: what stands behind a hole was served, so it may not get lost in silence. The header of the one
+ * before it is gone too, so nothing else tells that it was there. `cut`: recovery itself is cut.
+ */
+static void what_is_behind_a_hole_is_missed(bool cut)
+{
+    struct rig *r = attached((struct rig_config){0});
+    uint32_t id;
+
+    rig_write(r, 0, BLOCK, 0);
+    rig_flush(r);
+    for (uint64_t i = 1; i < 4; i++)
+        rig_write(r, i * BLOCK, BLOCK, 0);
+    id = rig_segment_with(r, CBD_M_SEGMENT_OPEN);
+    rig_power_cut(r, SIM_CRASH_ALL);
+    rig_scribble(r, cbd_segment_off(&r->geo, id) + rig_record(r, id, 2).payload_off - 64, 64);
+    rig_scribble(r, rig_slot_off(r, id, 2), 64);
+    take_back(r, 2 * BLOCK, BLOCK, SIM_VERSION_INITIAL);
+    if (cut) {
+        assert_true(rig_cut_in(r, CBD_STEP_SEGMENT_CLOSE_A_COPY, 0, rig_attach));
+        rig_power_cut(r, SIM_CRASH_ALL);
+        assert_int_equal(rig_record(r, id, 2).type, CBD_M_RECORD_VOID);
+    }
+    rig_attach(r);
+    rig_check_all(r);
+    rig_power_cut(r, SIM_CRASH_NONE);
+    rig_fsck(r, false);
+    rig_flip(r, rig_slot_off(r, id, 3) + 16);
+    assert_true(rig_degraded(r));
+    assert_true(rig_is_lost(r, rig_slot_off(r, id, 3)));
+    rig_destroy(r);
+}
+
+static void what_is_behind_a_hole_is_never_lost_in_silence(void **state)
+{
+    (void)state;
+    what_is_behind_a_hole_is_missed(false);
+    what_is_behind_a_hole_is_missed(true);
+}
+
 /* Y3 */
 static void a_closed_segment_is_durable(void **state)
 {
@@ -379,6 +419,7 @@ int main(void)
         cmocka_unit_test(what_is_written_back_proves_what_is_below),
         cmocka_unit_test(a_header_proves_what_was_flushed_before_it),
         cmocka_unit_test(many_writes_without_flush_are_made_durable_in_between),
+        cmocka_unit_test(what_is_behind_a_hole_is_never_lost_in_silence),
         cmocka_unit_test(a_closed_segment_is_durable),
         cmocka_unit_test(what_is_written_back_is_durable_before),
         cmocka_unit_test(a_clean_detach_leaves_nothing_unfinished),
