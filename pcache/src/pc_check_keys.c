@@ -88,6 +88,7 @@ static void check_stale(struct pc_check *c, const struct cbd_pcache_kset *kset, 
     say(c, code, kset, index, behind, key->gen, c->pc.gen[key->seg]);
 }
 
+/* Without data checksums it is still to be seen whether the data can be read. */
 static void check_data(struct pc_check *c, const struct cbd_pcache_kset *kset, uint32_t index,
                        bool dirty)
 {
@@ -95,18 +96,18 @@ static void check_data(struct pc_check *c, const struct cbd_pcache_kset *kset, u
     uint32_t crc;
     int error;
 
-    if (!c->options->data || !c->pc.data_crc || c->pc.image)
+    if (!c->options->data || c->pc.image)
         return;
     error = cbd_pcache_key_crc(&c->pc, key, &crc);
     c->out->data_bytes += key->len_bytes;
-    if (error == 0 && crc == key->data_crc)
+    if (error == 0 && (!c->pc.data_crc || crc == key->data_crc))
         return;
     if (error != 0)
         say(c, CBD_PCACHE_DATA_MEDIA, kset, index, dirty, 0, 0);
     else
         say(c, dirty ? CBD_PCACHE_DATA_DIRTY : CBD_PCACHE_DATA_CLEAN, kset, index, dirty, crc,
             key->data_crc);
-    c->pc.driver_refuses = true;
+    c->pc.driver_refuses |= c->pc.data_crc; /* else it does not look at data */
     c->out->drain_doubtful |= dirty;
 }
 
