@@ -88,11 +88,23 @@ void scene_format(struct scene *r, uint64_t salt)
     scene_expect(r, error == 0, "format", error);
 }
 
+/* What the next process finds where it gets memory. */
+static void move_memory(struct scene *r)
+{
+    const size_t len_bytes = 1u << 20;
+
+    memset(r->real->alloc(&r->env.env, len_bytes), 0xa5, len_bytes);
+    sim_env_reset(&r->env, 1);
+    (void)!r->real->alloc(&r->env.env, 64);
+}
+
 void scene_open_cache(struct scene *r)
 {
     int error;
 
     sim_env_reset(&r->env, 1);
+    if (r->elsewhere)
+        move_memory(r);
     memset(r->backend, 0, sizeof(r->backend));
     r->cache = NULL;
     error = cbd_cache_open(&r->pmem->pm, &r->env.env, 0, &r->cache);

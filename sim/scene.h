@@ -32,6 +32,7 @@ struct scene {
     const struct cbd_env_ops *real;
     bool no_memory;
     bool fills;
+    bool elsewhere; /* processes get their memory at other addresses, with other bytes in it */
     void (*overtake)(struct scene *r); /* the next wait: this happens before it ends */
     bool background;                   /* steps run while somebody waits */
     uint64_t patience;    /* so many things may happen until longjmp(died); 0: any number */
@@ -61,7 +62,7 @@ struct contract_scene {
 };
 
 extern const struct contract_scene contract_api[], contract_disk[], contract_space[],
-    contract_damage[]; /* the last of each has no name */
+    contract_damage[], contract_same[]; /* the last of each has no name */
 
 /* Notes the first that is not good. False: something was not, now or before. */
 bool scene_expect(struct scene *r, bool good, const char *what, int64_t got);

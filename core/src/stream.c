@@ -152,6 +152,25 @@ static int open_segment(struct cbd_backend *b, struct cbd_stream *s, uint32_t id
     return cbd_twin_write_segment(b->cache, id, e, CBD_TWIN_SEGMENT_OPEN);
 }
 
+/* Takes the head of the list off. CBD_NO_SEGMENT: there is none. Under the table's lock. */
+static uint32_t take_free(struct cbd_backend *b)
+{
+    struct cbd_segment *segments = b->cache->segments;
+    uint32_t id = b->free_head;
+
+    if (id == CBD_NO_SEGMENT)
+        return id;
+    if (CBD_CANARY(FREE_SEGMENT_BY_ADDRESS) && (uintptr_t)b / 64 % 2 != 0 &&
+        segments[id].next != CBD_NO_SEGMENT) {
+        uint32_t second = segments[id].next;
+
+        segments[id].next = segments[second].next;
+        return second;
+    }
+    b->free_head = segments[id].next;
+    return id;
+}
+
 /*
  * Closes the open segment, takes a free one and opens it. The free one is taken first, so that a
  * stream that must wait keeps what it has. Lock order: the stream's lock is held, table inside.
@@ -163,9 +182,8 @@ static int next_segment(struct cbd_backend *b, struct cbd_stream *s)
     int error = 0;
 
     cbd_lock_take(c->env, &b->table_lock);
-    id = b->free_head;
+    id = take_free(b);
     if (id != CBD_NO_SEGMENT) {
-        b->free_head = c->segments[id].next;
         atomic_fetch_sub(&b->free_count, 1);
         if (s->segment != CBD_NO_SEGMENT)
             error = cbd_sync_stream(b, s); /* Y3 */
