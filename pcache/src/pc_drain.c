@@ -30,6 +30,8 @@
 #include "pc_media.h"
 #include "pc_sweep.h"
 
+_Static_assert(PC_KSET_HEADER_BYTES <= CBD_LINE_BYTES, "clear_head() writes two lines at most");
+
 struct drain {
     struct cbd_pcache *pc;
     struct cbd_disk *disk;
@@ -269,20 +271,32 @@ static int walk_log(struct drain *d)
     return error;
 }
 
-/* K5: what stands at the head is neither a key set nor the rest of one. */
+/*
+ * K5: what stands at the head is neither a key set nor the rest of one. Some memory is good again when
+ * all of a line has been written; what shares a bad line with the head cannot be read either. Where it
+ * stays bad the log has no end that anybody could read, and CBD_E_MEDIA says so.
+ */
 static int clear_head(struct drain *d)
 {
-    static const uint8_t zeroes[PC_KSET_HEADER_BYTES];
+    static const uint8_t zeroes[2 * CBD_LINE_BYTES];
     uint8_t bytes[PC_KSET_HEADER_BYTES];
     struct cbd_pcache_pos head = d->out->head;
-    uint64_t off = cbd_pcache_pos_off(d->pc, head);
+    uint64_t off = cbd_pcache_pos_off(d->pc, head), end = off + sizeof(bytes);
+    int error;
 
     if (head.off_bytes > CBD_PCACHE_DATA_BYTES - PC_KSET_HEADER_BYTES)
         return CBD_E_CORRUPT;
-    if (d->pc->pm->ops->read(d->pc->pm, off, bytes, sizeof(bytes)) == 0 &&
-        pc_zero(bytes, sizeof(bytes)))
-        return 0;
-    return store(d->pc, off, zeroes, sizeof(zeroes));
+    if (d->pc->pm->ops->read(d->pc->pm, off, bytes, sizeof(bytes)) == 0) {
+        if (pc_zero(bytes, sizeof(bytes)))
+            return 0;
+    } else {
+        off -= off % CBD_LINE_BYTES;
+        end += (CBD_LINE_BYTES - end % CBD_LINE_BYTES) % CBD_LINE_BYTES;
+    }
+    error = store(d->pc, off, zeroes, end - off);
+    if (error == 0 && d->pc->pm->ops->read(d->pc->pm, off, bytes, sizeof(bytes)) != 0)
+        error = CBD_E_MEDIA;
+    return error;
 }
 
 /* Whether a tail is where it should be, with nothing about it to put right. */
