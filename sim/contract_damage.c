@@ -184,6 +184,49 @@ static void behind_a_hole(struct scene *r)
     scene_expect(r, error == CBD_E_READONLY, "what was served is lost in silence", error);
 }
 
+/*
+ * V3: a record lost its length with the power and is taken for unfinished. The next one in its slot
+ * has the same length, and of it nothing else reaches the medium.
+ */
+static void torn_twice(struct scene *r)
+{
+    enum { LEN = offsetof(struct cbd_m_record, len_bytes), WORD = sizeof(uint64_t) };
+    static const uint8_t zeroes[WORD];
+    uint8_t before[SCENE_SEGMENT_BYTES], len[WORD];
+    uint64_t at, record;
+    int error;
+
+    scene_create(r, SIM_ADR, 512);
+    scene_begin(r, 0, 1);
+    write_run(r, 0, 2);
+    scene_note_records(r, true);
+    error = r->failed ? 0 : cbd_zero(r->backend[0], 0, 0, SCENE_BLOCK, 0);
+    scene_expect(r, error == 0, "zero", error);
+    scene_note_records(r, false);
+    record = r->record_off;
+    scene_power_cut(r);
+    if (r->failed)
+        return;
+    sim_pmem_poke(r->pmem, record + LEN, zeroes, sizeof(zeroes));
+    scene_open_cache(r);
+    error = scene_attach(r, 0);
+    scene_compare(r, 0, "a torn record is served");
+    if (r->failed)
+        return;
+    at = r->geo.data_off + (record - r->geo.data_off) / SCENE_SEGMENT_BYTES * SCENE_SEGMENT_BYTES;
+    memcpy(before, r->pmem->pm.base + at, sizeof(before));
+    error = cbd_zero(r->backend[0], 0, SCENE_BLOCK, SCENE_BLOCK, 0);
+    scene_expect(r, error == 0, "zero", error);
+    scene_power_cut(r);
+    memcpy(len, r->pmem->pm.base + record + LEN, sizeof(len));
+    sim_pmem_poke(r->pmem, at, before, sizeof(before));
+    sim_pmem_poke(r->pmem, record + LEN, len, sizeof(len));
+    scene_open_cache(r);
+    error = scene_attach(r, 0);
+    scene_expect(r, error == 0, "attach", error);
+    scene_compare(r, 0, "a write comes back that was gone");
+}
+
 const struct contract_scene contract_damage[] = {
     {"scrub of clean damage", scrubbed_clean, SCORE(FLIP)},
     {"scrub of dirty damage", scrubbed_dirty, SCORE(FLIP)},
@@ -192,5 +235,6 @@ const struct contract_scene contract_damage[] = {
     {"a dirty record is lost", lost, SCORE(FLIP)},
     {"a clean record is lost", lost_clean, SCORE(FLIP)},
     {"a record behind a hole is lost", behind_a_hole, SCORE(FLIP)},
+    {"a record is torn, and the next in its slot", torn_twice, SCORE(ADR)},
     {NULL, NULL, 0},
 };

@@ -433,6 +433,8 @@ struct cbd_record_reader {
     uint32_t segment;
     uint32_t page;
     bool tried, whole;
+    bool
+        begun; /* of the slot that was asked for: a record of this life of the segment, or a part of one */
     _Alignas(64) struct cbd_m_record m[CBD_PAGE_RECORDS];
 };
 
@@ -529,7 +531,8 @@ bool cbd_record_fits(const struct cbd_backend *b, uint32_t segment, const struct
 
 /* scan.c: the records of one segment, for recovery and check alike */
 struct cbd_scan {
-    uint32_t records; /* slots in use: one above the last valid one, or as CLOSED says */
+    uint32_t
+        records; /* slots in use: one above the last that holds a record or a part, or as CLOSED says */
     uint32_t durable; /* slots below were durable */
     uint32_t damaged; /* slots below `durable` without a valid record */
     uint32_t first_damaged;

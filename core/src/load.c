@@ -7,6 +7,26 @@
  */
 #include "engine.h"
 
+static int read_slot(const struct cbd_cache *c, uint32_t segment, uint32_t slot,
+                     struct cbd_m_record *m)
+{
+    const struct cbd_geometry *geo = &c->super.geo;
+
+    return c->pm->ops->read(c->pm, cbd_segment_off(geo, segment) + cbd_slot_off(geo, slot), m,
+                            sizeof(*m));
+}
+
+static int decode(const struct cbd_cache *c, uint32_t segment, uint32_t slot,
+                  const struct cbd_m_record *m, struct cbd_record *record)
+{
+    const struct cbd_segment *seg = &c->segments[segment];
+
+    return cbd_record_decode(m, seg->record_seed, seg->entry.generation, slot, &c->super.geo,
+                             record)
+               ? 0
+               : CBD_E_CORRUPT;
+}
+
 /*
  * 0; CBD_E_CORRUPT: what is there is no record of this place; CBD_E_MEDIA: it cannot be read, so
  * there may have been one. The caller says which of the two it takes for "none".
@@ -14,17 +34,10 @@
 int cbd_load_record(const struct cbd_cache *c, uint32_t segment, uint32_t slot,
                     struct cbd_record *record)
 {
-    const struct cbd_geometry *geo = &c->super.geo;
-    const struct cbd_segment *seg = &c->segments[segment];
     struct cbd_m_record m;
-    int error = c->pm->ops->read(c->pm, cbd_segment_off(geo, segment) + cbd_slot_off(geo, slot), &m,
-                                 sizeof(m));
+    int error = read_slot(c, segment, slot, &m);
 
-    if (error != 0)
-        return error;
-    return cbd_record_decode(&m, seg->record_seed, seg->entry.generation, slot, geo, record)
-               ? 0
-               : CBD_E_CORRUPT;
+    return error != 0 ? error : decode(c, segment, slot, &m, record);
 }
 
 /*
@@ -35,12 +48,12 @@ int cbd_load_next(struct cbd_record_reader *rd, uint32_t slot, struct cbd_record
 {
     const struct cbd_cache *c = rd->cache;
     const struct cbd_geometry *geo = &c->super.geo;
-    const struct cbd_segment *seg = &c->segments[rd->segment];
+    uint64_t generation = c->segments[rd->segment].entry.generation;
+    const struct cbd_m_record *m = &rd->m[CBD_PAGE_RECORDS - 1 - slot % CBD_PAGE_RECORDS];
     uint32_t page = slot / CBD_PAGE_RECORDS;
+    struct cbd_m_record one;
 
-    if (c->pm->ops->read_array == NULL)
-        return cbd_load_record(c, rd->segment, slot, record);
-    if (!rd->tried || rd->page != page) {
+    if (c->pm->ops->read_array != NULL && (!rd->tried || rd->page != page)) {
         uint32_t top = (page + 1) * CBD_PAGE_RECORDS - 1; /* slots grow down */
 
         rd->page = page;
@@ -49,12 +62,16 @@ int cbd_load_next(struct cbd_record_reader *rd, uint32_t slot, struct cbd_record
                         c->pm, cbd_segment_off(geo, rd->segment) + cbd_slot_off(geo, top), rd->m,
                         sizeof(rd->m[0]), CBD_PAGE_RECORDS) == 0;
     }
-    if (!rd->whole)
-        return cbd_load_record(c, rd->segment, slot, record);
-    return cbd_record_decode(&rd->m[CBD_PAGE_RECORDS - 1 - slot % CBD_PAGE_RECORDS],
-                             seg->record_seed, seg->entry.generation, slot, geo, record)
-               ? 0
-               : CBD_E_CORRUPT;
+    if (!rd->whole) {
+        int error = read_slot(c, rd->segment, slot, &one);
+
+        rd->begun = false;
+        if (error != 0)
+            return error;
+        m = &one;
+    }
+    rd->begun = cbd_get32(m->generation_low) == (uint32_t)generation;
+    return decode(c, rd->segment, slot, m, record);
 }
 
 /* Whether a metadata image has left out the header of a record, because it was as it should be. */

@@ -17,7 +17,9 @@
  *     and not yet durable;
  * V2  order decides, so the result does not depend on the order of the scan, nor on how many parts
  *     of it run at a time; nothing is stored before all parts have ended;
- * V3  a void record is durable before the stream goes on: the next record will say that every slot
+ * V3  whatever is left of an unfinished write is void before its slot is used or passed: of a record
+ *     that was torn too, for the words of the next one there could make it whole (scan.c);
+ *     a void record is durable before the stream goes on: the next record will say that every slot
  *     below it is durable, and that is then true. The void itself says no more than what was proven
  *     before: nothing of this recovery is durable when it is stored;
  * V4  after a crash of the process alone, what is readable may not be durable. Only records that no

@@ -14,6 +14,11 @@
  *
  *   payload  | h0 | data | h1 | data | h2 | data | h3 | ...      h3 is there: slot 2 was durable
  *   records                                  ...  |    |    | 1 | 0 |
+ *
+ * A slot behind the last record may hold a part of one: words of it were lost. It is an unfinished
+ * write as well, and not free: when the next record is torn there, its words could make the old one
+ * whole again. A record without its first word cannot be made whole, since its checksum is in it; one
+ * that has it shows the generation of the segment.
  */
 #include <string.h>
 
@@ -75,11 +80,11 @@ static bool next_header(struct cbd_cache *c, uint32_t id, uint32_t end, uint32_t
 
 /*
  * Slots that headers prove to have been durable although no record is there, and those up to
- * `unread`, which nobody can read. Headers stand in the sequence of their slots; of two for one slot
+ * `unread`, which nobody can read, and `begun`, which are not free. Headers stand in the sequence of their slots; of two for one slot
  * the first is of a payload that was given up for want of memory.
  */
 static void find_lost_tail(struct cbd_cache *c, uint32_t id, uint32_t end, uint32_t unread,
-                           struct cbd_scan *scan)
+                           uint32_t begun, struct cbd_scan *scan)
 {
     uint32_t slots_max = c->super.geo.segment_bytes / (uint32_t)sizeof(struct cbd_m_record);
     uint32_t limit = cbd_payload_limit(&c->super.geo, scan->records + 1);
@@ -100,6 +105,8 @@ static void find_lost_tail(struct cbd_cache *c, uint32_t id, uint32_t end, uint3
         scan->records = unread;
     if (scan->durable > scan->records)
         scan->records = scan->durable;
+    if (begun > scan->records && !CBD_CANARY(TORN_RECORD_LEFT))
+        scan->records = begun;
     scan->recordless = any && slot >= scan->records;
 }
 
@@ -120,9 +127,10 @@ static uint32_t proven_by(const struct cbd_cache *c, uint32_t id, uint32_t slot,
 /*
  * How far the records of an open segment go, and which of them are proven. *end: of the last
  * payload that a record names. *unread: every slot from scan->records up to it cannot be read.
+ * *begun: behind the last slot that holds a part of a record, where there can be one.
  */
 static void find_end(struct cbd_cache *c, uint32_t id, struct cbd_scan *scan, uint32_t *end,
-                     uint32_t *unread)
+                     uint32_t *unread, uint32_t *begun)
 {
     uint32_t slots_max = c->super.geo.segment_bytes / (uint32_t)sizeof(struct cbd_m_record);
     struct cbd_record_reader rd = {.cache = c, .segment = id};
@@ -142,6 +150,8 @@ static void find_end(struct cbd_cache *c, uint32_t id, struct cbd_scan *scan, ui
         }
         if (bad == CBD_E_MEDIA && slot == *unread)
             *unread = slot + 1;
+        if (rd.begun && *end <= cbd_payload_limit(&c->super.geo, slot + 1))
+            *begun = slot + 1;
         if ((slot >= *unread + GAP_SLOTS && slot >= scan->durable) || CBD_CANARY(HOLE_ENDS_SCAN))
             return;
     }
@@ -211,13 +221,13 @@ int cbd_scan_segment(struct cbd_cache *c, uint32_t id, struct cbd_scan *scan,
     if (e->status == CBD_M_SEGMENT_CLOSED && !CBD_CANARY(CLOSED_COUNT_IGNORED)) {
         scan->records = scan->durable = e->records;
     } else {
-        uint32_t end = 0, unread = 0;
+        uint32_t end = 0, unread = 0, begun = 0;
 
         scan->durable = e->detached; /* B4 */
-        find_end(c, id, scan, &end, &unread);
+        find_end(c, id, scan, &end, &unread, &begun);
         scan->unread_tail = unread > scan->records;
         if (e->status != CBD_M_SEGMENT_CLOSED && !CBD_CANARY(LOST_TAIL_NOT_SEEN))
-            find_lost_tail(c, id, end, unread, scan);
+            find_lost_tail(c, id, end, unread, begun, scan);
     }
     return visit_all(c, id, scan, visit, arg);
 }
