@@ -435,6 +435,8 @@ static bool machine_op(struct run *r)
         wait_for_background(w);
     } else if (op->kind == SIM_WORK_DETACH && b != NULL) {
         error = cbd_backend_detach(b);
+        if (sim_fault_excuses(error) && sim_fault_failed(w) == failed)
+            error = cbd_backend_detach(b); /* what had failed before it began is told once */
         if (error == 0)
             w->main.backend[op->disk] = NULL;
     } else if (op->kind == SIM_WORK_ATTACH && b == NULL) {
