@@ -298,21 +298,27 @@ static void aim(struct damage *d, uint64_t off, uint64_t len, const struct recor
     d->want_code = code;
 }
 
+static void on_lost(void *arg, const struct cbd_lost_view *lost)
+{
+    if (!lost->range_known)
+        *(bool *)arg = true;
+}
+
 /*
- * A record is lost: the attach refuses, or serves the rest. Of what the record covered, as far as
- * that is known, nothing is read but what is right.
+ * A record is lost: the attach serves the rest. Of what the record covered nothing is read but what
+ * is right, unless the backend says that it does not know what was lost.
  */
 static bool lost_record(struct damage *d, const struct record *r, const char *kind)
 {
-    int error = start(d);
+    bool unknown = false;
 
-    /* MISMATCH: without the record the disk is newer than what the cache knows. */
-    if (error == CBD_E_CORRUPT || error == CBD_E_MEDIA || error == CBD_E_MISMATCH)
+    if (start(d) != 0)
+        return fail(d, "attach fails", kind, r->at.off_bytes);
+    if (r->type == CBD_M_RECORD_VOID)
         return true;
-    if (error != 0)
-        return fail(d, "attach fails otherwise", kind, r->at.off_bytes);
-    if (r->type == CBD_M_RECORD_VOID || !d->known)
-        return true;
+    (void)cbd_backend_lost(d->process.backend[0], on_lost, &unknown);
+    if (unknown)
+        return true; /* nothing of it is known, and the backend says so */
     return read_range(d, r->addr / SECTOR, r->len / SECTOR, true, kind);
 }
 

@@ -321,27 +321,25 @@ static bool judge_written(struct sim_judge *j, const struct sim_state_plan *plan
 }
 
 /* An attach reads the disk: while that fails it may be refused. */
-static bool start_with_fault(struct sim_judge *j, const struct sim_state_plan *plan, bool *refused,
+static bool start_with_fault(struct sim_judge *j, const struct sim_state_plan *plan,
                              struct sim_verdict *v)
 {
     uint64_t failed;
 
     if (plan->faulty) {
         j->counts.faults++;
-        if ((SIM_FAULTS_MEMORY >> plan->fault & 1) != 0)
-            judge_damage(j, plan);
-        else
+        if ((SIM_FAULTS_MEMORY >> plan->fault & 1) != 0) {
+            int error = judge_damage(j, plan);
+
+            if (error != 0)
+                return judge_bad(v, SIM_FAILURE_CHECK, error, "check of damaged memory");
+        } else {
             sim_fault_strike(j->world, plan->fault, plan->fault_draw);
+        }
     }
     failed = sim_fault_failed(j->world);
     if (start(j, v))
         return true;
-    if (judge_damage_excuses(j, v->error) && v->report.what != NULL) {
-        j->counts.refused++;
-        memset(v, 0, sizeof(*v));
-        *refused = true;
-        return true;
-    }
     if (!sim_fault_excuses(v->error) || sim_fault_failed(j->world) == failed)
         return false;
     j->counts.refused++;
@@ -396,7 +394,6 @@ static bool judge_crashed(struct sim_judge *j, const struct sim_state_plan *plan
 {
     static const struct sim_crash everything = {.kind = SIM_CRASH_ALL};
     uint64_t seen = 0;
-    bool refused = false;
 
     if (plan->kill) {
         j->counts.killed++;
@@ -424,16 +421,14 @@ static bool judge_crashed(struct sim_judge *j, const struct sim_state_plan *plan
     sim_fault_end(j->world);
     if (plan->nested && !start_nested(j, plan, v))
         return false;
-    if (!start_with_fault(j, plan, &refused, v))
+    if (!start_with_fault(j, plan, v))
         return false;
-    if (refused)
-        return true;
     if (!judge_open(j, &seen, v))
+        return false;
+    if (!judge_cached(j, v))
         return false;
     if (j->damage.done && !j->damage.strict)
         return judge_range(j, j->damage.backend, j->damage.first, j->damage.sectors, &seen, v);
-    if (!judge_cached(j, v))
-        return false;
     if ((plan->twice || plan->kill) && !judge_twice(j, seen, v))
         return false;
     if (plan->full && !judge_all(j, v))

@@ -77,8 +77,10 @@ struct sim_judged {
 struct sim_damage {
     bool done;   /* something was damaged */
     bool strict; /* a copy of metadata: nothing may show */
+    bool unread; /* a record that cannot be read */
     uint64_t off;
     /* The record that the line belongs to, or whose payload. */
+    uint64_t record_off;
     uint32_t backend;
     uint64_t first, sectors;
     /* Ranges that a check reports as lost or suspect. */
@@ -87,7 +89,6 @@ struct sim_damage {
         uint64_t first, sectors;
     } range[SIM_JUDGE_RANGES];
     uint32_t ranges;
-    bool reported; /* a check found something */
 };
 
 struct sim_judge {

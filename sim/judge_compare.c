@@ -20,8 +20,11 @@ static bool compare(struct sim_judge *j, uint32_t backend, uint64_t first, uint6
         j->counts.excused++;
         return true;
     }
-    if (judge_damage_excuses(j, error) && j->process.env.errors != 0) {
+    if (judge_damage_excuses(j, error, backend, first, sectors) && j->process.env.errors != 0) {
         j->counts.lost++;
+        for (uint64_t i = 0; i < sectors && sectors > 1; i++) /* what stands beside it is judged */
+            if (!compare(j, backend, first + i, 1, false, seen, v))
+                return false;
         return true;
     }
     if (error != 0) {
@@ -118,6 +121,10 @@ static void judge_extent(void *arg, const struct cbd_extent_view *e)
     struct cached *c = arg;
     uint64_t first = e->addr_bytes / SECTOR, sectors = e->len_bytes / SECTOR;
 
+    if (judge_damage_hides(c->j, c->backend, first, sectors)) {
+        end_run(c);
+        return; /* it is read through the cache, which knows what of it is good */
+    }
     c->j->counts.sectors += sectors;
     if (e->zero) {
         end_run(c);

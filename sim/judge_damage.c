@@ -97,6 +97,7 @@ static uint64_t pick_record_line(struct sim_judge *j, uint64_t draw, bool *found
     memcpy(&m, base + record.off_bytes, sizeof(m));
     len = cbd_get64(m.len_bytes);
     j->damage.backend = record.backend;
+    j->damage.record_off = record.off_bytes;
     j->damage.first = cbd_get64(m.addr_bytes) / 512;
     j->damage.sectors = len / 512;
     if (m.type == CBD_M_RECORD_ZERO || m.type == CBD_M_RECORD_VOID || draw % 3 == 0) {
@@ -116,32 +117,24 @@ static int on_damage(void *arg, const struct cbd_check_finding *f)
     struct sim_judge *j = arg;
     struct sim_damage *d = &j->damage;
 
-    /* What every power cut leaves explains nothing. */
-    if (f->problem->severity == CBD_CHECK_ERROR)
-        d->reported = true;
     if (f->range_known && f->backend != CBD_CHECK_NONE && d->ranges < SIM_JUDGE_RANGES)
         d->range[d->ranges++] =
             (struct sim_damage_range){f->backend, f->addr_bytes / 512, (f->len_bytes + 511) / 512};
-    /* A crash may leave gaps without a header, and no way from one payload to the next. */
-    if (f->problem->code == CBD_PROBLEM_RECORD_DAMAGED && !f->range_known &&
-        j->world->config.durability == CBD_DURABLE_ON_FLUSH && d->ranges < SIM_JUDGE_RANGES)
-        d->range[d->ranges++] = (struct sim_damage_range){f->backend, 0, UINT64_MAX};
     return 0;
 }
 
-static void look_at_damage(struct sim_judge *j)
+static int look_at_damage(struct sim_judge *j)
 {
     struct cbd_check_options options = {.flags =
                                             CBD_CHECK_SCAN | CBD_CHECK_HEADERS | CBD_CHECK_DATA};
     struct cbd_check_summary summary;
 
     sim_env_reset(&j->process.env, 0);
-    if (cbd_check_run(&j->world->pmem->pm, &j->process.env.env, &options, on_damage, j, &summary) !=
-        0)
-        j->damage.reported = true;
+    return cbd_check_run(&j->world->pmem->pm, &j->process.env.env, &options, on_damage, j,
+                         &summary);
 }
 
-void judge_damage(struct sim_judge *j, const struct sim_state_plan *plan)
+int judge_damage(struct sim_judge *j, const struct sim_state_plan *plan)
 {
     struct sim_world *w = j->world;
     struct sim_damage *d = &j->damage;
@@ -153,31 +146,78 @@ void judge_damage(struct sim_judge *j, const struct sim_state_plan *plan)
     d->off =
         d->strict ? pick_copy(j, sim_rng_mix(draw, 1), &found) : pick_record_line(j, draw, &found);
     if (!found)
-        return;
+        return 0;
     memcpy(line, w->pmem->pm.base + d->off, sizeof(line));
     if (plan->fault == SIM_FAULT_STALE) {
         if (w->faults.old == NULL || memcmp(line, w->faults.old + d->off, sizeof(line)) == 0)
-            return;
+            return 0;
         memcpy(line, w->faults.old + d->off, sizeof(line));
     } else if (plan->fault == SIM_FAULT_FLIP) {
         line[draw >> 48 & 63] ^= (uint8_t)(1u << (draw >> 54 & 7));
     } else {
         memset(line, 0xa5, sizeof(line)); /* what an unguarded load would see */
+        d->unread = d->off == d->record_off;
         if (!w->config.faults_mute)
             sim_pmem_poison(w->pmem, d->off, sizeof(line));
     }
     sim_pmem_poke(w->pmem, d->off, line, sizeof(line));
     d->done = true;
     j->counts.damaged++;
-    if (!d->strict)
-        look_at_damage(j);
+    return d->strict ? 0 : look_at_damage(j);
 }
 
-bool judge_damage_excuses(const struct sim_judge *j, int error)
+bool judge_damage_covers(const struct sim_judge *j, uint32_t backend, uint64_t first,
+                         uint64_t sectors)
 {
-    /* MISMATCH: without the newest record the disk is newer than what the cache knows. */
-    return j->damage.done && !j->damage.strict &&
-           (error == CBD_E_CORRUPT || error == CBD_E_MEDIA || error == CBD_E_MISMATCH);
+    const struct sim_damage *d = &j->damage;
+
+    return d->done && !d->strict && d->backend == backend && first < d->first + d->sectors &&
+           d->first < first + sectors;
+}
+
+static bool named(const struct sim_judge *j, uint32_t backend, uint64_t first, uint64_t sectors)
+{
+    for (uint32_t i = 0; i < j->damage.ranges; i++) {
+        const struct sim_damage_range *r = &j->damage.range[i];
+
+        if (r->backend == backend && first < r->first + r->sectors && r->first < first + sectors)
+            return true;
+    }
+    return false;
+}
+
+/*
+ * durability=flush: a record that cannot be read may have proven those before it, of which a power
+ * cut has left no payload. Nobody knows whether they were durable; check names them.
+ */
+bool judge_damage_hides(const struct sim_judge *j, uint32_t backend, uint64_t first,
+                        uint64_t sectors)
+{
+    return judge_damage_covers(j, backend, first, sectors) ||
+           (j->damage.unread && j->world->config.durability == CBD_DURABLE_ON_FLUSH &&
+            named(j, backend, first, sectors));
+}
+
+bool judge_damage_excuses(const struct sim_judge *j, int error, uint32_t backend, uint64_t first,
+                          uint64_t sectors)
+{
+    return (error == CBD_E_CORRUPT || error == CBD_E_MEDIA) &&
+           judge_damage_hides(j, backend, first, sectors);
+}
+
+static void on_lost(void *arg, const struct cbd_lost_view *lost)
+{
+    if (!lost->range_known)
+        *(bool *)arg = true;
+}
+
+/* The backend is served for reading only, and says that it does not know what was lost. */
+static bool says_unknown(const struct sim_judge *j, uint32_t backend)
+{
+    bool unknown = false;
+
+    (void)cbd_backend_lost(j->process.backend[backend], on_lost, &unknown);
+    return unknown;
 }
 
 bool judge_damage_explains(const struct sim_judge *j, uint32_t backend,
@@ -186,13 +226,7 @@ bool judge_damage_explains(const struct sim_judge *j, uint32_t backend,
     uint64_t sectors = piece ? j->world->atomic_sectors : 1;
     uint64_t first = violation->sector - violation->sector % sectors;
 
-    if (!j->damage.done || j->damage.strict || violation->reason == SIM_ORACLE_FOREIGN)
+    if (!judge_damage_covers(j, backend, first, sectors) || violation->reason == SIM_ORACLE_FOREIGN)
         return false;
-    for (uint32_t i = 0; i < j->damage.ranges; i++) {
-        const struct sim_damage_range *r = &j->damage.range[i];
-
-        if (r->backend == backend && first < r->first + r->sectors && r->first < first + sectors)
-            return true;
-    }
-    return false;
+    return named(j, backend, first, sectors) || says_unknown(j, backend);
 }

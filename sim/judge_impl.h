@@ -23,11 +23,18 @@ bool judge_all(struct sim_judge *j, struct sim_verdict *v);
 
 /* judge_damage.c */
 void judge_lose_copy(struct sim_judge *j, uint64_t draw);
-/* Damages a line; notes in j->damage what that explains. */
-void judge_damage(struct sim_judge *j, const struct sim_state_plan *plan);
-/* An attach may be refused with this error, a read fail. */
-bool judge_damage_excuses(const struct sim_judge *j, int error);
-/* What the oracle says of this violation is what was reported as lost. */
+/* Damages a line; notes in j->damage what that explains. An error: the check of it could not run. */
+int judge_damage(struct sim_judge *j, const struct sim_state_plan *plan);
+/* These sectors are among those of the record that was hit. */
+bool judge_damage_covers(const struct sim_judge *j, uint32_t backend, uint64_t first,
+                         uint64_t sectors);
+/* The same, or of one before it that a record which cannot be read may have proven. */
+bool judge_damage_hides(const struct sim_judge *j, uint32_t backend, uint64_t first,
+                        uint64_t sectors);
+/* A read of them may fail with this error, if it is reported. */
+bool judge_damage_excuses(const struct sim_judge *j, int error, uint32_t backend, uint64_t first,
+                          uint64_t sectors);
+/* What the oracle says of this violation is what was reported as lost, and lies in that record. */
 bool judge_damage_explains(const struct sim_judge *j, uint32_t backend,
                            const struct sim_oracle_violation *violation, bool piece);
 
