@@ -101,6 +101,27 @@ static void held_in_part(struct scene *r)
                  "dirty data is dropped that nobody gave up", 0);
 }
 
+/* Given up, and then it can be read: that is used up with its epoch. */
+static void held_and_healed(struct scene *r)
+{
+    struct cbd_range range;
+    bool more;
+
+    hold(r, 2);
+    if (r->failed)
+        return;
+    scene_expect(r, cbd_backend_forgo(r->backend[0], 3 * SCENE_BLOCK, SCENE_BLOCK) == 0, "forgo",
+                 0);
+    for (uint32_t i = 3; i < 5; i++)
+        scene_flip(r, scene_place(r, i) + 100);
+    scene_drain(r);
+    write_run(r, 3, 4);
+    scene_flip(r, scene_place(r, 3) + 100);
+    scene_drain(r);
+    scene_expect(r, cbd_backend_held(r->backend[0], &range, 1, &more) == 1,
+                 "what was given up once is given up again", 0);
+}
+
 /* L2, L3: the record of dirty data is damaged; its header says what is lost. */
 static void lost(struct scene *r)
 {
@@ -232,6 +253,7 @@ const struct contract_scene contract_damage[] = {
     {"scrub of dirty damage", scrubbed_dirty, SCORE(FLIP)},
     {"a write is held", held, SCORE(FLIP)},
     {"held, given up in part", held_in_part, SCORE(FLIP)},
+    {"held, given up, and healed", held_and_healed, SCORE(FLIP)},
     {"a dirty record is lost", lost, SCORE(FLIP)},
     {"a clean record is lost", lost_clean, SCORE(FLIP)},
     {"a record behind a hole is lost", behind_a_hole, SCORE(FLIP)},

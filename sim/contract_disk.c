@@ -138,6 +138,26 @@ static void latent_at_attach(struct scene *r)
     scene_expect(r, error == 0, "a disk with a sector that cannot be read is refused", error);
 }
 
+/* Q1: the newest record was written back and is damaged. What it has hidden does not speak. */
+static void doubted_at_attach(struct scene *r)
+{
+    int error;
+
+    scene_create(r, SIM_ADR, 512);
+    scene_begin(r, 0, 1);
+    write_run(r, 0, 8);
+    scene_drain(r);
+    scene_note_records(r, true);
+    write_and_drain(r, 3);
+    scene_note_records(r, false);
+    scene_power_cut(r);
+    scene_flip(r, r->record_off + 20);
+    if (!r->failed)
+        scene_open_cache(r);
+    error = scene_attach(r, 0);
+    scene_expect(r, error == 0, "the right disk is refused for a damaged record", error);
+}
+
 /* ---- accepting ---- */
 
 struct at_step {
@@ -237,6 +257,30 @@ static void accepted(struct scene *r)
     }
 }
 
+/* W7: a dirty block cannot be read. The others are not out of reach for that. */
+static void accepted_and_held(struct scene *r)
+{
+    int error;
+
+    r->options.accept_backing = false;
+    scene_create(r, SIM_ADR, 512);
+    scene_begin(r, 0, 1);
+    write_run(r, 0, 4);
+    for (uint32_t i = 10; i < 18; i++)
+        scene_expect(r, scene_write_block(r, 0, i) == 0, "write", i);
+    scene_flip(r, scene_place(r, 12) + 100);
+    scene_power_cut(r);
+    for (uint32_t s = 0; s < 4 * SCENE_BLOCK_SECTORS && !r->failed; s++)
+        sim_disk_poke(r->disk[0], s, CHANGED);
+    if (!r->failed)
+        scene_open_cache(r);
+    r->options.accept_backing = true;
+    error = scene_attach(r, 0);
+    scene_expect(r, error == 0, "dirty data that cannot be read keeps a disk from being accepted",
+                 error);
+    r->options.accept_backing = false;
+}
+
 static void after_decision(void *arg, const struct sim_disk_event *ev)
 {
     struct scene *r = arg;
@@ -274,7 +318,9 @@ const struct contract_scene contract_disk[] = {
     {"a write went to another place", misplaced, SCORE(MISPLACED)},
     {"attach without a disk", gone_at_attach, SCORE(GONE)},
     {"attach with an unreadable sector", latent_at_attach, SCORE(LATENT)},
+    {"attach with a damaged newest record", doubted_at_attach, SCORE(FLIP)},
     {"a changed disk is accepted", accepted, 0},
+    {"accepted, with damage", accepted_and_held, SCORE(FLIP)},
     {"accepted, by another", accepted_by_another, 0},
     {NULL, NULL, 0},
 };

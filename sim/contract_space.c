@@ -331,6 +331,64 @@ static void dirty_bound_of_two(struct scene *r)
                  (int64_t)stats.dirty_bytes);
 }
 
+static void overtake_at_bound(struct scene *r)
+{
+    int error;
+
+    r->pmem->thread = 1;
+    error = cbd_write(r->backend[0], 1, 20 * SCENE_BLOCK, r->buf, SCENE_BLOCK, 0);
+    r->pmem->thread = 0;
+    scene_expect(r, error == CBD_E_NOSPACE, "a small write overtakes a large one", error);
+}
+
+/* There is room for one block. A write of two was there first. */
+static void dirty_bound_in_line(struct scene *r)
+{
+    uint8_t two[2 * SCENE_BLOCK] = {0};
+
+    r->options.max_dirty_bytes = 8 * SCENE_BLOCK;
+    r->options.space_timeout_ns = 1000000;
+    r->share = 8;
+    scene_create(r, SIM_ADR, 512);
+    scene_format(r, 1);
+    if (!r->failed)
+        scene_open_cache(r);
+    scene_expect(r, scene_add(r, 0, r->share, 2) == 0, "add", 0);
+    scene_expect(r, scene_attach(r, 0) == 0, "attach", 0);
+    for (uint32_t i = 0; i < 7; i++)
+        write_one(r, i);
+    r->overtake = overtake_at_bound;
+    if (!r->failed)
+        (void)!cbd_write(r->backend[0], 0, 10 * SCENE_BLOCK, two, sizeof(two), 0);
+    scene_expect(r, r->overtake == NULL, "the scene has made nobody wait", 0);
+    r->overtake = NULL;
+}
+
+/* Two blocks at a block a second, and a step each 100 us. */
+static void low_rate(struct scene *r)
+{
+    struct cbd_stats stats = {.dirty_bytes = 1};
+
+    r->options.writeback_rate_bytes = SCENE_BLOCK;
+    r->options.dirty_urgent_percent = 100;
+    r->options.idle_ns = 1;
+    scene_create(r, SIM_ADR, 512);
+    scene_begin(r, 0, 1);
+    write_one(r, 0);
+    write_one(r, 9);
+    write_one(r, 18);
+    r->background = true;
+    for (uint32_t i = 0; i < 60000 && !r->failed && stats.dirty_bytes != 0; i++) {
+        r->env.now_ns += 100000;
+        while (scene_progress(r))
+            ;
+        cbd_backend_stats(r->backend[0], &stats);
+    }
+    r->background = false;
+    scene_expect(r, stats.dirty_bytes == 0, "at a low rate nothing is written back",
+                 (int64_t)stats.dirty_bytes);
+}
+
 /* T: with the disk away a write fails when the cache is full; it does not hang. */
 static void no_space(struct scene *r)
 {
@@ -379,6 +437,8 @@ const struct contract_scene contract_space[] = {
     {"a cold segment is damaged", warm_and_damaged, SCORE(FLIP)},
     {"a bound on what is dirty", dirty_bound, 0},
     {"the bound, with two writers", dirty_bound_of_two, 0},
+    {"the bound, and who stands in line", dirty_bound_in_line, 0},
+    {"a low rate", low_rate, 0},
     {"no space, and no disk", no_space, SCORE(FULL)},
     {"tuned out of range", tuned, 0},
     {NULL, NULL, 0},

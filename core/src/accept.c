@@ -97,6 +97,6 @@ int cbd_accept_finish(struct cbd_backend *b)
     error = cbd_backend_write_all(b);
     cbd_backend_drain(b, false);
     if (error != 0)
-        return atomic_load(&b->hold.held) ? 0 : error;
+        return atomic_load(&b->hold.held) && !CBD_CANARY(ACCEPT_NEEDS_ALL) ? 0 : error;
     return cbd_accept_end(b);
 }

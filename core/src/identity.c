@@ -88,7 +88,7 @@ static void take(struct check *ck, uint32_t n, const struct cbd_extent *e, uint6
 
     if (ck->count == ck->max || e->kind != CBD_EXTENT_DATA || known(ck, addr) ||
         (!cbd_extent_clean(b, e) && !CBD_CANARY(DIRTY_PLACE_COMPARED)) ||
-        cbd_doubt_at(b, addr, len, e->order))
+        (cbd_doubt_at(b, addr, len, e->order) && !CBD_CANARY(DOUBT_COMPARED)))
         return;
     memset(p, 0, sizeof(*p));
     p->check = ck;

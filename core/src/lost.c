@@ -244,7 +244,7 @@ int cbd_lost_decide(struct cbd_backend *b, uint64_t order_end, bool detached)
             error = CBD_CANARY(LOST_RANGE_SERVED)
                         ? 0
                         : cbd_index_insert_lost(b, l->addr, l->len, l->order_max); /* L2 */
-        if (!CBD_CANARY(LOST_AND_GOES_ON))
+        if (!CBD_CANARY(LOST_AND_GOES_ON) && (l->known || !CBD_CANARY(LOST_UNKNOWN_PASSED)))
             atomic_store(&b->failed, CBD_E_READONLY); /* L3 */
     }
     if (error == 0 && hiding && !CBD_CANARY(LOST_NOT_UNCOVERED))

@@ -146,6 +146,8 @@ struct entry {
 /* Whether others came to the gate earlier and wait; its lock is held. */
 static bool others_first(const struct cbd_backend *b, uint64_t ticket)
 {
+    if (CBD_CANARY(LINE_NOT_KEPT))
+        return false;
     for (uint32_t i = 0; b->pressure.waiting != 0 && i < CBD_LANES; i++)
         if (b->lanes[i].ticket != 0 && (ticket == 0 || b->lanes[i].ticket < ticket))
             return true;

@@ -156,7 +156,7 @@ void cbd_wb_hold_commit(struct cbd_backend *b)
 {
     struct cbd_hold *l = &b->hold;
 
-    if (!l->ever && l->count == 0)
+    if ((!l->ever && l->count == 0) || (CBD_CANARY(FORGONE_FOR_EVER) && !atomic_load(&l->held)))
         return;
     cbd_lock_take(b->cache->env, &l->lock);
     l->count = 0;

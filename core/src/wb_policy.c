@@ -118,7 +118,7 @@ bool cbd_wb_rate_allows(struct cbd_backend *b)
     } else { /* parts of a byte count: a step may come before a whole one is earned */
         wb->tokens_rest += rate * passed_us;
         wb->tokens += (int64_t)(wb->tokens_rest / US_PER_S);
-        wb->tokens_rest %= US_PER_S;
+        wb->tokens_rest %= CBD_CANARY(RATE_PARTS_LOST) ? 1 : US_PER_S;
     }
     if (wb->tokens >= 0)
         return true;
