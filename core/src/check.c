@@ -232,8 +232,7 @@ void cbd_check_destroy(struct cbd_check *k)
         env->ops->free(env, k->cache.segments, count * sizeof(*k->cache.segments));
     if (k->entries != NULL)
         env->ops->free(env, k->entries, count * sizeof(*k->entries));
-    if (k->orders != NULL)
-        env->ops->free(env, k->orders, k->order_cap * sizeof(*k->orders));
+    cbd_check_orders_free(k);
     env->ops->free(env, k, sizeof(*k));
 }
 

@@ -26,12 +26,8 @@ struct cbd_check_entry {
 /* A write or zero record, for the pass over orders. */
 struct cbd_check_order {
     uint64_t order;
-    uint64_t addr_bytes;
-    uint64_t len_bytes;
     uint32_t segment;
-    uint16_t slot_low; /* enough to name it: segments have at most 2^20 slots */
-    uint8_t slot_high;
-    uint8_t backend;
+    uint32_t slot;
 };
 
 struct cbd_check {
@@ -51,9 +47,10 @@ struct cbd_check {
     uint64_t dirty_order_min[CBD_BACKENDS]; /* of valid records; UINT64_MAX: none is dirty */
     uint64_t order_top[CBD_BACKENDS];       /* highest order of anything that was seen */
 
-    struct cbd_check_order *orders;
+    struct cbd_check_order *orders; /* of the part that is looked at, see check_order.c */
     uint64_t order_count;
     uint64_t order_cap;
+    uint64_t order_total; /* of all that were handed over */
 };
 
 /* A finding with no place yet. */
@@ -85,6 +82,7 @@ int cbd_check_header(struct cbd_check *k, uint32_t segment, uint32_t slot,
 int cbd_check_order_add(struct cbd_check *k, uint32_t segment, uint32_t slot,
                         const struct cbd_record *r) CBD_MUST_CHECK;
 int cbd_check_orders(struct cbd_check *k) CBD_MUST_CHECK;
+void cbd_check_orders_free(struct cbd_check *k);
 
 static inline uint64_t cbd_check_slot_off(const struct cbd_check *k, uint32_t segment,
                                           uint32_t slot)
@@ -98,6 +96,14 @@ static inline bool cbd_check_dirty(const struct cbd_check *k, uint32_t backend,
     return (r->type == CBD_M_RECORD_WRITE || r->type == CBD_M_RECORD_ZERO) &&
            r->epoch > k->cache.states[backend].epoch_written &&
            !cbd_record_carried(&k->cache.states[backend], r);
+}
+
+/* Not forgotten: what is dirty, and what is not below the horizon. */
+static inline bool cbd_check_live(const struct cbd_check *k, uint32_t backend,
+                                  const struct cbd_record *r)
+{
+    return r->type != CBD_M_RECORD_VOID &&
+           (cbd_check_dirty(k, backend, r) || r->order >= k->cache.states[backend].horizon);
 }
 
 #endif

@@ -138,8 +138,7 @@ static int check_record(void *arg, uint32_t slot, const struct cbd_record *r)
     struct cbd_check *k = w->k;
     bool dirty = cbd_check_dirty(k, w->backend, r);
     bool payload = r->type == CBD_M_RECORD_WRITE || r->type == CBD_M_RECORD_FILL;
-    bool live =
-        r->type != CBD_M_RECORD_VOID && (dirty || r->order >= k->cache.states[w->backend].horizon);
+    bool live = cbd_check_live(k, w->backend, r);
     int stop;
 
     show_record(w, slot, live, dirty);

@@ -61,7 +61,7 @@ for page in "$pages"/cbd-*.[1-8]; do
 done
 for tool in "$bin"/cbd-*; do
     case $(basename "$tool") in
-    cbd-bench | cbd-count) continue ;; # not installed
+    cbd-bench | cbd-count | cbd-huge) continue ;; # not installed
     esac
     ls "$pages/$(basename "$tool")".[1-8] >/dev/null 2>&1 || bad "$(basename "$tool") has no page"
 done

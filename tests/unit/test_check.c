@@ -35,6 +35,7 @@ struct fixture {
     struct cbd_check_summary sum;
     struct cbd_check_finding found[FINDINGS_MAX];
     uint32_t count;
+    uint64_t orders_max;
 };
 
 static struct fixture *of_env(struct cbd_env *env)
@@ -207,6 +208,7 @@ static int check(struct fixture *f)
 {
     struct cbd_check_options options = {
         .flags = CBD_CHECK_SCAN | CBD_CHECK_HEADERS | CBD_CHECK_ORDERS | CBD_CHECK_DATA,
+        .orders_max = f->orders_max,
     };
 
     f->count = 0;
@@ -550,6 +552,34 @@ static void forged_records_are_found(void **state)
     assert_int_equal(f->sum.errors, 0);
 }
 
+/* Of many records, however few of them are held at a time. */
+static void an_order_is_found_twice_in_parts(void **state)
+{
+    static const uint64_t max[] = {0, 1, 7, 44, 45, 46};
+    struct fixture *f = *state;
+    struct cbd_m_record m;
+    uint32_t id;
+
+    attach(f);
+    for (unsigned i = 0; i < 45; i++)
+        write_at(f, i % 3 * 512, 1024);
+    stop(f);
+    id = segment_with(f, CBD_M_SEGMENT_OPEN);
+    memcpy(&m, slot_at(f, id, 40), sizeof(m));
+    for (size_t i = 0; i < sizeof(max) / sizeof(max[0]); i++) {
+        const struct cbd_check_finding *found;
+
+        f->orders_max = max[i];
+        forge_record(f, id, 40, order_of_slot_0);
+        found = expect(f, CBD_PROBLEM_RECORD_ORDER_TWICE, 1);
+        assert_int_equal(found->slot, 40);
+        assert_int_equal(found->limit, found->got + 1);
+        memcpy(slot_at(f, id, 40), &m, sizeof(m));
+        assert_int_equal(check(f), 0);
+        assert_int_equal(f->sum.errors, 0);
+    }
+}
+
 static void no_owner(struct cbd_segment_entry *e)
 {
     e->owner = 0;
@@ -737,6 +767,7 @@ int main(void)
         T(after_a_detach_nothing_is_unfinished_or_dirty),
         T(headers_and_data_are_verified),
         T(forged_records_are_found),
+        T(an_order_is_found_twice_in_parts),
         T(forged_entries_are_found),
         T(a_closed_entry_must_say_what_the_records_say),
         T(the_callback_can_end_the_check),

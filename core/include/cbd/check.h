@@ -68,7 +68,7 @@ struct cbd_check_finding {
 enum cbd_check_flags {
     CBD_CHECK_SCAN = 1 << 0,    /* the records of every live segment; else superblocks and tables */
     CBD_CHECK_HEADERS = 1 << 1, /* with SCAN: each live record against its payload header */
-    CBD_CHECK_ORDERS = 1 << 2,  /* with SCAN: overlapping records differ in order; 32 bytes each */
+    CBD_CHECK_ORDERS = 1 << 2,  /* with SCAN: overlapping records differ in order */
     CBD_CHECK_DATA = 1 << 3,    /* with SCAN: data of live records against its checksums */
 };
 
@@ -115,6 +115,12 @@ struct cbd_check_segment {
 /* Everything but flags may be NULL. All callbacks get the argument of cbd_check_run(). */
 struct cbd_check_options {
     unsigned flags;
+    /*
+     * ORDERS holds 16 bytes for each record, of at most so many records; 0: 2^26, which is 1 GiB. With
+     * more it goes through the segments again, once for each so many. Records that all have one order,
+     * as no cache leaves them, take 48 bytes each.
+     */
+    uint64_t orders_max;
     /* Called between segments, done <= total. Not 0: ends the check. */
     int (*progress)(void *arg, uint64_t done, uint64_t total);
     /* With SCAN: what a dump shows. Segments in order, each after its records. */
