@@ -18,12 +18,20 @@
 bool cbd_backend_info(const struct cbd_cache *cache, uint32_t id, struct cbd_backend_info *info)
 {
     const struct cbd_backend_config *config;
-    const struct cbd_backend_state *state;
+    struct cbd_backend_state state;
+    struct cbd_backend *b;
 
     if (id >= CBD_BACKENDS || cache->configs[id].used != CBD_M_BACKEND_USED)
         return false;
     config = &cache->configs[id];
-    state = cache->attached[id] != NULL ? &cache->attached[id]->state : &cache->states[id];
+    b = cache->attached[id];
+    if (b != NULL) {
+        cbd_lock_take(cache->env, &b->table_lock); /* write-back and reclaim change it */
+        state = b->state;
+        cbd_lock_drop(&b->table_lock);
+    } else {
+        state = cache->states[id];
+    }
     memset(info, 0, sizeof(*info));
     info->id = id;
     memcpy(info->uuid, config->uuid, sizeof(info->uuid));
@@ -33,10 +41,10 @@ bool cbd_backend_info(const struct cbd_cache *cache, uint32_t id, struct cbd_bac
     info->logical_block_bytes = config->logical_block_bytes;
     info->streams = config->streams;
     info->segments = config->segments;
-    info->was_attached = (state->flags & CBD_M_STATE_ATTACHED) != 0;
-    info->epoch_written = state->epoch_written;
-    info->horizon = state->horizon;
-    info->attaches = state->attaches;
+    info->was_attached = (state.flags & CBD_M_STATE_ATTACHED) != 0;
+    info->epoch_written = state.epoch_written;
+    info->horizon = state.horizon;
+    info->attaches = state.attaches;
     info->created_s = config->created_s;
     return true;
 }

@@ -375,14 +375,15 @@ static void tune(struct cbd_backend *b, unsigned n)
 #define JOBS 3u
 #define ROUNDS 4u
 
-static void run_round(struct ram *r, struct stress *s, struct cbd_backend *b, double time_s)
+static void run_round(struct ram *r, struct stress *s, struct cbd_cache *cache,
+                      struct cbd_backend *b, double time_s)
 {
     static const enum cbd_work work[JOBS] = {CBD_WORK_WRITEBACK, CBD_WORK_RECLAIM, CBD_WORK_SCRUB};
     struct timespec pause = {.tv_nsec = 10000000};
     uint64_t end = env_now(&r->env) + (uint64_t)(time_s * 1e9);
     struct background bg[JOBS];
     pthread_t thread[WRITERS + JOBS];
-    uint64_t writes = 0;
+    uint64_t writes = 0, horizon = 0, epoch_written = 0;
 
     atomic_store(&r->stop, false);
     atomic_store(&r->stop_background, false);
@@ -396,12 +397,19 @@ static void run_round(struct ram *r, struct stress *s, struct cbd_backend *b, do
         assert_int_equal(pthread_create(&thread[i], NULL, writer, &s[i]), 0);
     }
     for (unsigned n = 0; env_now(&r->env) < end; n++) {
+        struct cbd_backend_info info;
         struct cbd_stats stats;
 
         tune(b, n);
         cbd_backend_stats(b, &stats); /* beside all of them, and nothing goes back */
         assert_true(stats.writes >= writes);
         writes = stats.writes;
+        assert_true(cbd_backend_info(cache, 0, &info));
+        assert_true(info.was_attached && info.horizon >= horizon);
+        assert_true(info.epoch_written >= epoch_written);
+        horizon = info.horizon;
+        epoch_written = info.epoch_written;
+        assert_true(cbd_cache_unowned(cache) < 40);
         nanosleep(&pause, NULL);
     }
     atomic_store(&r->stop, true);
@@ -432,7 +440,7 @@ static void test_threads_read_what_they_wrote_and_so_does_the_disk_in_the_end(vo
     /* The process dies without a detach, or detaches; the next one finds everything. */
     for (unsigned round = 0; round < ROUNDS; round++) {
         b = start(r, &cache);
-        run_round(r, s, b, seconds() / ROUNDS);
+        run_round(r, s, cache, b, seconds() / ROUNDS);
         if (round % 2 == 0)
             cbd_backend_abandon(b);
         else

@@ -63,7 +63,11 @@ struct cbd_backend_info {
     uint64_t created_s;
 };
 
-/* Backend `id`; false when there is none. Ids are 0 .. CBD_BACKENDS-1 with gaps. */
+/*
+ * Backend `id`; false when there is none. Ids are 0 .. CBD_BACKENDS-1 with gaps. Beside any call on
+ * an attached backend; not beside add, remove, attach, detach and abandon, which change what there
+ * is. The same holds for cbd_cache_super() and cbd_cache_unowned().
+ */
 bool cbd_backend_info(const struct cbd_cache *cache, uint32_t id, struct cbd_backend_info *info);
 
 /* The id of a name. CBD_E_NOTFOUND. */
