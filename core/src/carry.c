@@ -284,7 +284,7 @@ static uint64_t credit(struct cbd_backend *b)
     struct cbd_writeback *wb = &b->wb;
     uint64_t freed = cbd_counted(&b->reclaim_stats.segments_reclaimed);
     uint64_t half = b->cache->super.geo.segment_bytes / 2;
-    uint64_t most = atomic_load(&b->tuned.epoch_bytes_max);
+    uint64_t most = b->cache->configs[b->id].segments * half / 4;
 
     wb->carry_credit = cbd_min64(wb->carry_credit + (freed - wb->carry_freed) * half, most);
     wb->carry_freed = freed;
@@ -293,7 +293,7 @@ static uint64_t credit(struct cbd_backend *b)
 
 void cbd_carry_init(struct cbd_backend *b)
 {
-    b->wb.carry_credit = UINT64_MAX / 2; /* credit() takes it down to what there may be */
+    b->wb.carry_credit = UINT64_MAX / 2; /* credit() takes it down to an eighth of the share */
 }
 
 /*
