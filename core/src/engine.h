@@ -76,6 +76,8 @@ struct cbd_lane {
     atomic_ullong requests;             /* ever begun */
     struct cbd_stats stats;             /* the counters of this lane */
     uint64_t ticket;                    /* in line at max_dirty_bytes; 0: not; under gate_lock */
+    uint64_t paying;                    /* pressure.c: the request that paid last */
+    uint64_t patience; /* it pays no longer than until so many epochs are on the disk */
 };
 
 /* Options that hold (tune.c), and what follows from them. Read at any time by anybody. */

@@ -12,11 +12,19 @@
  * disk does not answer: then the rest of the cache is filled, and the write that finds it full
  * waits for at most T.
  *
+ * What a request pays is bounded by epochs as well as by space: each costs the disk a write and a
+ * flush, one after the other, however little is in it. Behind many small epochs a large write would
+ * wait for all of them. It goes in when a few are on the disk, while there is room; what it owes then
+ * is left to those who come next, each again for a few epochs at most.
+ *
  * max_dirty_bytes is a bound, not a mark: payload is reserved under a lock before it goes in. Those
  * who find no room stand in line, and nobody goes in before who stands in front: else small writes
  * would take all that becomes free, and a large one would never find enough at once.
  */
 #include "engine.h"
+
+/* A request pays no longer than for so many epochs, while there is a free segment for each stream. */
+#define PAY_EPOCHS 3u
 
 /* Without any progress for so long, a writer that pays concludes that the disk is away. */
 #define PAY_PATIENCE_NS UINT64_C(1000000000)
@@ -60,8 +68,9 @@ uint64_t cbd_progress(const struct cbd_backend *b)
 void cbd_pressure_update(struct cbd_backend *b)
 {
     struct cbd_pressure *p = &b->pressure;
-    bool on = !atomic_load(&p->stalled) && !atomic_load(&b->wb.retrying) &&
-              cbd_dirty_space(b) >= atomic_load(&b->tuned.urgent_space);
+    bool on =
+        !atomic_load(&p->stalled) && !atomic_load(&b->wb.retrying) &&
+        (cbd_dirty_space(b) >= atomic_load(&b->tuned.urgent_space) || atomic_load(&b->urgent));
 
     if (on == atomic_load(&p->paced))
         return;
@@ -87,7 +96,7 @@ static uint64_t price(const struct cbd_backend *b, uint64_t space)
     uint64_t full = atomic_load(&b->tuned.full_space);
 
     if (dirty <= urgent)
-        return 0;
+        return atomic_load(&b->urgent) ? space : 0;
     if (dirty >= full)
         return space;
     return space * ((dirty - urgent) * 256 / (full - urgent)) / 256;
@@ -96,7 +105,25 @@ static uint64_t price(const struct cbd_backend *b, uint64_t space)
 struct bill {
     struct cbd_backend *b;
     uint64_t upto;
+    uint64_t patience; /* epochs on the disk */
 };
+
+static uint64_t epochs_done(const struct cbd_backend *b)
+{
+    return cbd_counted(&b->wb.stats.writeback_epochs);
+}
+
+/* All pieces of one request together. */
+static uint64_t patience_of(const struct cbd_backend *b, struct cbd_lane *lane)
+{
+    uint64_t request = atomic_load_explicit(&lane->requests, memory_order_relaxed);
+
+    if (lane->paying != request) {
+        lane->paying = request;
+        lane->patience = epochs_done(b) + PAY_EPOCHS;
+    }
+    return lane->patience;
+}
 
 static bool settled(void *arg)
 {
@@ -104,6 +131,7 @@ static bool settled(void *arg)
     struct cbd_backend *b = bill->b;
 
     return !atomic_load(&b->pressure.paced) || atomic_load(&b->pressure.paid) >= bill->upto ||
+           (epochs_done(b) >= bill->patience && atomic_load(&b->free_count) > b->stream_count) ||
            atomic_load(&b->failed) != 0;
 }
 
@@ -114,7 +142,7 @@ static void pay(struct cbd_backend *b, unsigned lane, uint64_t space)
     struct cbd_pressure *p = &b->pressure;
     uint64_t cost = price(b, space);
     unsigned long long due = atomic_load(&p->due);
-    struct bill bill = {.b = b};
+    struct bill bill = {.b = b, .patience = patience_of(b, &b->lanes[lane])};
 
     if (cost == 0)
         return;

@@ -308,6 +308,7 @@ int cbd_reclaim_step(struct cbd_backend *b)
     if (error == CBD_E_AGAIN) {
         atomic_store(&b->wb.carry_below, w.below);
         atomic_store(&b->urgent, true);
+        cbd_pressure_update(b);
         cbd_writeback_nudge(b);
         return 0;
     }

@@ -70,6 +70,7 @@ void cbd_writeback_nudge(struct cbd_backend *b)
 static int let_reclaim_go_on(struct cbd_backend *b)
 {
     atomic_store(&b->urgent, false);
+    cbd_pressure_update(b);
     b->cache->env->ops->wake(b->cache->env);
     return 1;
 }
