@@ -248,6 +248,43 @@ static void torn_twice(struct scene *r)
     scene_compare(r, 0, "a write comes back that was gone");
 }
 
+/*
+ * durability=flush. A write is lost but for its payload; the next one in its slot is lost but for
+ * its record, and the record behind that cannot be read.
+ */
+static void foreign_header(struct scene *r)
+{
+    static const uint8_t zeroes[CBD_LINE_BYTES];
+    uint8_t before[CBD_LINE_BYTES + SCENE_BLOCK];
+    uint64_t payload, record, first;
+
+    r->options.durability = CBD_DURABLE_ON_FLUSH;
+    scene_create(r, SIM_ADR, 512);
+    scene_begin(r, 0, 1);
+    scene_note_records(r, true);
+    write_run(r, 0, 1);
+    payload = scene_place(r, 0);
+    record = r->record_off;
+    first = r->version[0][0];
+    scene_power_cut(r);
+    if (r->failed)
+        return;
+    sim_pmem_poke(r->pmem, record, zeroes, sizeof(zeroes));
+    memcpy(before, r->pmem->pm.base + payload - CBD_LINE_BYTES, sizeof(before));
+    scene_open_cache(r);
+    scene_expect(r, scene_attach(r, 0) == 0, "attach", 0);
+    write_run(r, 0, 2);
+    scene_power_cut(r);
+    if (r->failed)
+        return;
+    sim_pmem_poke(r->pmem, payload - CBD_LINE_BYTES, before, sizeof(before));
+    sim_pmem_poison(r->pmem, record - CBD_LINE_BYTES, CBD_LINE_BYTES);
+    scene_open_cache(r);
+    scene_expect(r, scene_attach(r, 0) == 0, "attach with a record that cannot be read", 0);
+    scene_expect(r, read_one(r, 0) != 0 || sim_sector_decode(r->buf, 0) != first,
+                 "the data of another write is served", (int64_t)first);
+}
+
 const struct contract_scene contract_damage[] = {
     {"scrub of clean damage", scrubbed_clean, SCORE(FLIP)},
     {"scrub of dirty damage", scrubbed_dirty, SCORE(FLIP)},
@@ -258,5 +295,6 @@ const struct contract_scene contract_damage[] = {
     {"a clean record is lost", lost_clean, SCORE(FLIP)},
     {"a record behind a hole is lost", behind_a_hole, SCORE(FLIP)},
     {"a record is torn, and the next in its slot", torn_twice, SCORE(ADR)},
+    {"a header of another write", foreign_header, SCORE(POISON)},
     {NULL, NULL, 0},
 };

@@ -30,9 +30,9 @@
  */
 #define GAP_SLOTS (2 * CBD_PAGE_BYTES / sizeof(struct cbd_m_record) + CBD_UNFENCED_MAX)
 
-enum whole { WHOLE, TORN, UNREADABLE };
+enum whole { WHOLE, TORN, FOREIGN, UNREADABLE };
 
-/* Whether a record's payload is what it says. */
+/* Whether a record's payload is what it says. FOREIGN: the header there is of another write. */
 static enum whole payload_whole(struct cbd_cache *c, uint32_t id, uint32_t slot,
                                 const struct cbd_record *r)
 {
@@ -46,7 +46,7 @@ static enum whole payload_whole(struct cbd_cache *c, uint32_t id, uint32_t slot,
     if (error == 0 && !CBD_CANARY(HEADER_NOT_TIED) &&
         (head.h.crc != r->header_crc || head.h.slot != slot || head.h.addr_bytes != r->addr_bytes ||
          head.h.len_bytes != r->len_bytes || head.h.type != r->type))
-        error = CBD_E_CORRUPT;
+        return FOREIGN;
     if (error == 0 && cbd_checksums(c))
         error = cbd_payload_check(c, id, r->payload_off, &head);
     if (error == 0)
@@ -157,12 +157,21 @@ static void find_end(struct cbd_cache *c, uint32_t id, struct cbd_scan *scan, ui
     }
 }
 
-/* Whether the record of a slot that is not proven counts. */
+/*
+ * Whether the record of a slot that is not proven counts. A slot behind it that cannot be read may
+ * have proven it: then it counts as damaged, and its reader gets an error. But not when a whole
+ * header of another write is there: its own was never durable, and a reader would take the data of
+ * that other write for it.
+ */
 static bool finished(struct cbd_cache *c, uint32_t id, const struct cbd_scan *scan, uint32_t slot,
                      const struct cbd_record *r)
 {
-    return scan->unread_tail || CBD_CANARY(LAST_PAYLOAD_NOT_VERIFIED) ||
-           payload_whole(c, id, slot, r) != TORN;
+    enum whole whole = WHOLE;
+
+    if (!CBD_CANARY(LAST_PAYLOAD_NOT_VERIFIED) &&
+        (!scan->unread_tail || !CBD_CANARY(FOREIGN_HEADER_COUNTS)))
+        whole = payload_whole(c, id, slot, r);
+    return whole != FOREIGN && (whole != TORN || scan->unread_tail);
 }
 
 bool cbd_scan_unfinished(struct cbd_cache *c, uint32_t id, const struct cbd_scan *scan,
