@@ -219,7 +219,8 @@ static int publish(struct cbd_backend *b, struct cbd_insert *in, const struct cb
 }
 
 /* X2: whether the index shows the original wherever its copy goes. The trees are locked. */
-static bool still_shown(struct cbd_backend *b, const struct cbd_insert *in)
+__attribute__((noinline, cold)) static bool still_shown(struct cbd_backend *b,
+                                                        const struct cbd_insert *in)
 {
     const struct cbd_tree *tree = &cbd_index_tree_of(b, in->addr)->tree;
     uint64_t pos = cbd_index_local(b, in->addr);
@@ -248,6 +249,7 @@ static int insert_into(struct cbd_backend *b, struct cbd_stream *s, struct cbd_i
     if (in->type != CBD_M_RECORD_ZERO)
         error = store_payload(b, in, room, aim, &record.header_crc);
     if (error == 0) {
+        bool shown;
         int nomem;
 
         if (CBD_CANARY(ORDER_UNLOCKED) && in->type != CBD_M_RECORD_FILL)
@@ -258,13 +260,14 @@ static int insert_into(struct cbd_backend *b, struct cbd_stream *s, struct cbd_i
                 cbd_stream_skip(b, room, in->len);
             return nomem;
         }
-        if (in->original != 0 && !still_shown(b, in)) {
-            unlock_trees(b, in);
+        shown = in->original == 0 || still_shown(b, in);
+        if (shown)
+            error = publish(b, in, room, aim, &record);
+        unlock_trees(b, in);
+        if (!shown) {
             cbd_stream_skip(b, room, in->len);
             return CBD_E_MISMATCH;
         }
-        error = publish(b, in, room, aim, &record);
-        unlock_trees(b, in);
         if (CBD_CANARY(FENCED_UNLOCKED) && error == 0)
             error = b->cache->pm->ops->fence(b->cache->pm, CBD_STEP_INSERT_RECORD_FENCE);
     }

@@ -250,7 +250,9 @@ bool cbd_record_decode(const struct cbd_m_record *m, uint32_t seed, uint64_t gen
                        uint32_t slot, const struct cbd_geometry *geo, struct cbd_record *r)
 {
     struct cbd_m_record copy;
+    uint64_t reserved;
 
+    _Static_assert(sizeof(reserved) == sizeof(copy.reserved1), "one word");
     /* A cheap test first: most slots behind the last record hold anything but a record. */
     if (cbd_get32(m->generation_low) != (uint32_t)generation)
         return false;
@@ -268,7 +270,8 @@ bool cbd_record_decode(const struct cbd_m_record *m, uint32_t seed, uint64_t gen
     r->len_bytes = cbd_get64(copy.len_bytes);
     r->payload_off = cbd_get32(copy.payload_off);
     r->header_crc = cbd_get32(copy.header_crc);
-    if (cbd_get16(copy.reserved0) != 0 || !all_zero(copy.reserved1, sizeof(copy.reserved1)))
+    memcpy(&reserved, copy.reserved1, sizeof(reserved));
+    if (cbd_get16(copy.reserved0) != 0 || reserved != 0)
         return false;
     return record_fields_valid(r, slot, geo);
 }

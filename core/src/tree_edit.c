@@ -38,13 +38,25 @@ static void set_count(struct cbd_tree_node *node, unsigned count)
     CBD_TREE_SET(node->count, (uint16_t)count);
 }
 
+static inline void extent_move(struct cbd_tree_node *dst, unsigned to,
+                               const struct cbd_tree_node *src, unsigned from)
+{
+    CBD_TREE_SET(dst->leaf.w0[to], CBD_TREE_GET(src->leaf.w0[from]));
+    CBD_TREE_SET(dst->leaf.w1[to], CBD_TREE_GET(src->leaf.w1[from]));
+    CBD_TREE_SET(dst->leaf.w2[to], CBD_TREE_GET(src->leaf.w2[from]));
+}
+
 /* Moves n extents between places of leaves (or of one leaf). */
 static void leaf_move(struct cbd_tree_node *dst, unsigned to, const struct cbd_tree_node *src,
                       unsigned from, unsigned n)
 {
-    words_move(&dst->leaf.w0[to], &src->leaf.w0[from], n);
-    words_move(&dst->leaf.w1[to], &src->leaf.w1[from], n);
-    words_move(&dst->leaf.w2[to], &src->leaf.w2[from], n);
+    /* One loop, not three: how often it turns is not to be foreseen, and each end would cost. */
+    if (dst != src || to <= from)
+        for (unsigned i = 0; i < n; i++)
+            extent_move(dst, to + i, src, from + i);
+    else
+        for (unsigned i = n; i-- > 0;)
+            extent_move(dst, to + i, src, from + i);
 }
 
 static uint64_t leaf_first(const struct cbd_tree_node *leaf)
