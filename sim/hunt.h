@@ -66,7 +66,7 @@ const char *sim_canary_sentence(enum cbd_canary_id id);
 bool sim_canary_fast(enum cbd_canary_id id);
 
 /*
- * hunt_strategies.c: one attempt. True: an alarm, and `failure` says which. Adds to *states. Numbers
+ * hunt_try.c: one attempt. True: an alarm, and `failure` says which. Adds to *states. Numbers
  * behind the last strategy are the fault models of score.h, which are tried when they are asked for.
  */
 uint32_t sim_hunt_strategies(void);

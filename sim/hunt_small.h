@@ -26,7 +26,7 @@ struct sim_small {
 void sim_hunt_small(enum cbd_canary_id canary, struct sim_workload *w, struct sim_small *small);
 
 /*
- * hunt_strategies.c: campaign `n` of strategy `strategy` as a workload, and how many power cuts and
+ * hunt_try.c: campaign `n` of strategy `strategy` as a workload, and how many power cuts and
  * states of each it has. False: there is none of this number, or it is no campaign.
  */
 bool sim_hunt_workload(uint32_t strategy, uint64_t n, struct sim_workload *w, uint64_t *crashes,

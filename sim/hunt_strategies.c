@@ -1,132 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The strategies that every bug is hunted with, cheap ones first. */
-#include <string.h>
-
-#include "admin.h"
-#include "campaign.h"
-#include "contract.h"
-#include "damage.h"
-#include "generate.h"
-#include "hunt.h"
-#include "hunt_small.h"
-#include "score.h"
-#include "sim_base.h"
+#include "hunt_strategies_impl.h"
 
 #define MIB UINT64_C(1048576)
 #define SEED UINT64_C(20)
 
-struct strategy {
-    const char *name;
-    const char *what;
-    bool (*run)(const struct strategy *s, uint64_t *states, char *failure, size_t failure_bytes);
-    /* of a campaign */
-    uint64_t requests, crashes;
-    uint32_t subsets, restarts;
-    uint32_t seeds; /* one campaign for each; 0: one */
-    uint64_t space_bytes, trim_max_bytes;
-    uint32_t len_max_bytes;
-    uint64_t edge_bytes;
-    bool no_flush;
-    struct sim_config config;
-    struct sim_damage_config damage;
-    struct sim_admin_config admin;
-};
-
-static bool run_contract(const struct strategy *s, uint64_t *states, char *failure,
-                         size_t failure_bytes)
-{
-    char why[256];
-
-    (void)s;
-    for (uint32_t i = 0; i < sim_contract_scenes(); i++) {
-        ++*states;
-        if (!sim_contract_play(i, why, sizeof(why))) {
-            snprintf(failure, failure_bytes, "%s: %s", sim_contract_name(i), why);
-            return true;
-        }
-    }
-    return false;
-}
-
-static struct sim_generator generator_of(const struct strategy *s, uint64_t seed)
-{
-    return (struct sim_generator){
-        .seed = sim_rng_mix(s->config.seed, seed),
-        .requests = s->requests,
-        .space_bytes = s->space_bytes,
-        .volumes = s->config.backends,
-        .len_max_bytes = s->len_max_bytes,
-        .trim_max_bytes = s->trim_max_bytes,
-        .edge_bytes = s->edge_bytes,
-        .no_flush = s->no_flush,
-    };
-}
-
-static bool run_seed(const struct strategy *s, uint64_t seed, uint64_t *states, char *failure,
-                     size_t failure_bytes)
-{
-    struct sim_generator generator = generator_of(s, seed);
-    struct sim_campaign c = {
-        .config = s->config,
-        .source = sim_generator_source(&generator),
-        .crashes = s->crashes,
-        .subsets = s->subsets,
-        .restarts = s->restarts,
-        .workers = 1,
-        .stop_at_first = true,
-        .only_step = UINT64_MAX,
-    };
-    struct sim_result *result = sim_zalloc(1, sizeof(*result));
-    bool found;
-
-    c.config.seed += seed;
-    SIM_REQUIRE(sim_campaign_run(&c, result) == 0);
-    found = result->run_failed || result->failures != 0;
-    if (found)
-        sim_verdict_text(result->run_failed ? &result->run_verdict : &result->failed[0].verdict,
-                         failure, failure_bytes);
-    *states += result->judged.states + 1; /* the run itself is compared as well */
-    free(result);
-    return found;
-}
-
-static bool run_campaign(const struct strategy *s, uint64_t *states, char *failure,
-                         size_t failure_bytes)
-{
-    for (uint64_t seed = 0; seed < s->seeds + (s->seeds == 0); seed++)
-        if (run_seed(s, seed, states, failure, failure_bytes))
-            return true;
-    return false;
-}
-
-static bool run_damage(const struct strategy *s, uint64_t *states, char *failure,
-                       size_t failure_bytes)
-{
-    return !sim_damage_run(&s->damage, states, failure, failure_bytes);
-}
-
-static bool run_admin(const struct strategy *s, uint64_t *states, char *failure,
-                      size_t failure_bytes)
-{
-    struct sim_admin_result result;
-
-    sim_admin_run(&s->admin, &result);
-    *states += result.states;
-    if (result.failures != 0)
-        sim_admin_failure_text(&result.first, failure, failure_bytes);
-    return result.failures != 0;
-}
-
-static const struct strategy strategies[] = {
+const struct hunt_strategy hunt_strategies[] = {
     {
         .name = "contract",
         .what = "short scenes: what has to be refused, to fail, to stay away",
-        .run = run_contract,
+        .kind = HUNT_CONTRACT,
     },
     {
         .name = "small",
         .what = "one disk, a cache of a few segments that is full at once",
-        .run = run_campaign,
+        .kind = HUNT_CAMPAIGN,
         .requests = 250,
         .crashes = 60,
         .subsets = 8,
@@ -145,7 +33,7 @@ static const struct strategy strategies[] = {
     {
         .name = "damage",
         .what = "the medium is damaged in one place: what do check, recovery and reads say",
-        .run = run_damage,
+        .kind = HUNT_DAMAGE,
         .damage = {.world = {.seed = SEED + 10,
                              .cache_bytes = 3 * MIB,
                              .segment_bytes = 64u << 10,
@@ -163,7 +51,7 @@ static const struct strategy strategies[] = {
     {
         .name = "tiny",
         .what = "requests of a few sectors: records fill more of a segment than data",
-        .run = run_campaign,
+        .kind = HUNT_CAMPAIGN,
         .requests = 3000,
         .crashes = 40,
         .subsets = 8,
@@ -182,7 +70,7 @@ static const struct strategy strategies[] = {
     {
         .name = "large",
         .what = "requests of up to 1 MiB side by side",
-        .run = run_campaign,
+        .kind = HUNT_CAMPAIGN,
         .requests = 300,
         .crashes = 40,
         .subsets = 8,
@@ -202,7 +90,7 @@ static const struct strategy strategies[] = {
     {
         .name = "no flush",
         .what = "small writes, discards of many regions, and nobody flushes",
-        .run = run_campaign,
+        .kind = HUNT_CAMPAIGN,
         .requests = 1500,
         .crashes = 60,
         .subsets = 8,
@@ -225,7 +113,7 @@ static const struct strategy strategies[] = {
     {
         .name = "errors",
         .what = "the disk fails writes, flushes and discards",
-        .run = run_campaign,
+        .kind = HUNT_CAMPAIGN,
         .requests = 400,
         .crashes = 100,
         .subsets = 16,
@@ -246,7 +134,7 @@ static const struct strategy strategies[] = {
     {
         .name = "restless",
         .what = "the power fails every few requests, and the run goes on",
-        .run = run_campaign,
+        .kind = HUNT_CAMPAIGN,
         .requests = 600,
         .crashes = 100,
         .subsets = 16,
@@ -265,7 +153,7 @@ static const struct strategy strategies[] = {
     {
         .name = "plain",
         .what = "without data checksums, on a disk that keeps what is discarded",
-        .run = run_campaign,
+        .kind = HUNT_CAMPAIGN,
         .requests = 400,
         .crashes = 100,
         .subsets = 16,
@@ -286,7 +174,7 @@ static const struct strategy strategies[] = {
     {
         .name = "page",
         .what = "a mapped file: pages reach the medium at any time, msync makes them durable",
-        .run = run_campaign,
+        .kind = HUNT_CAMPAIGN,
         .requests = 400,
         .crashes = 150,
         .subsets = 16,
@@ -306,7 +194,7 @@ static const struct strategy strategies[] = {
     {
         .name = "mixed",
         .what = "two disks, three streams, four trees, large discards",
-        .run = run_campaign,
+        .kind = HUNT_CAMPAIGN,
         .requests = 600,
         .crashes = 100,
         .subsets = 16,
@@ -327,7 +215,7 @@ static const struct strategy strategies[] = {
     {
         .name = "reuse",
         .what = "six segments and one stream: space is used again while somebody looks",
-        .run = run_campaign,
+        .kind = HUNT_CAMPAIGN,
         .requests = 2000,
         .crashes = 20,
         .subsets = 4,
@@ -349,7 +237,7 @@ static const struct strategy strategies[] = {
     {
         .name = "hot",
         .what = "five clients on four blocks, many power cuts: what was read must stay",
-        .run = run_campaign,
+        .kind = HUNT_CAMPAIGN,
         .requests = 400,
         .crashes = 600,
         .subsets = 2,
@@ -370,7 +258,7 @@ static const struct strategy strategies[] = {
     {
         .name = "crowd",
         .what = "eight clients, a cache that is always full, and nobody flushes",
-        .run = run_campaign,
+        .kind = HUNT_CAMPAIGN,
         .requests = 1500,
         .crashes = 10,
         .subsets = 4,
@@ -393,7 +281,7 @@ static const struct strategy strategies[] = {
     {
         .name = "threads",
         .what = "eight clients on a few blocks, write-back and reclaim, interleaved at random",
-        .run = run_campaign,
+        .kind = HUNT_CAMPAIGN,
         .requests = 1500,
         .crashes = 40,
         .subsets = 8,
@@ -415,7 +303,7 @@ static const struct strategy strategies[] = {
     {
         .name = "pct",
         .what = "the same with priorities that change at a few places",
-        .run = run_campaign,
+        .kind = HUNT_CAMPAIGN,
         .requests = 1500,
         .crashes = 40,
         .subsets = 8,
@@ -438,13 +326,13 @@ static const struct strategy strategies[] = {
     {
         .name = "admin",
         .what = "format, add, attach, detach and remove, every step cut, every copy lost",
-        .run = run_admin,
+        .kind = HUNT_ADMIN,
         .admin = {.seed = SEED, .subsets = 8, .model = SIM_ADR, .stop_at_first = true},
     },
     {
         .name = "admin, page",
         .what = "the same as admin on a mapped file, without data checksums",
-        .run = run_admin,
+        .kind = HUNT_ADMIN,
         .admin = {.seed = SEED,
                   .subsets = 16,
                   .model = SIM_PAGE,
@@ -454,7 +342,7 @@ static const struct strategy strategies[] = {
     {
         .name = "unread",
         .what = "reads of the disk fail, once or until the sector is written",
-        .run = run_campaign,
+        .kind = HUNT_CAMPAIGN,
         .requests = 400,
         .crashes = 60,
         .subsets = 16,
@@ -476,78 +364,15 @@ static const struct strategy strategies[] = {
 
 uint32_t sim_hunt_strategies(void)
 {
-    return sizeof(strategies) / sizeof(strategies[0]);
+    return sizeof(hunt_strategies) / sizeof(hunt_strategies[0]);
 }
 
 const char *sim_hunt_strategy_name(uint32_t strategy)
 {
-    return strategies[strategy].name;
+    return hunt_strategies[strategy].name;
 }
 
 const char *sim_hunt_strategy_what(uint32_t strategy)
 {
-    return strategies[strategy].what;
-}
-
-/* The power cuts of the run, as operations at the same places. */
-static void add_restart(struct sim_workload *w, uint64_t n)
-{
-    uint64_t h = sim_rng_mix(w->config.seed, 1000 + n);
-    struct sim_work_op *op = sim_workload_add(w, SIM_WORK_RESTART);
-
-    op->steps = sim_rng_mix(w->config.seed, 500 + n) % 40;
-    op->crash = sim_crash_subset(h % 16, h);
-}
-
-bool sim_hunt_workload(uint32_t strategy, uint64_t n, struct sim_workload *w, uint64_t *crashes,
-                       uint32_t *subsets)
-{
-    static const enum sim_work_kind kinds[SIM_REQUEST_OP_COUNT] = {
-        [SIM_REQUEST_READ] = SIM_WORK_READ,
-        [SIM_REQUEST_WRITE] = SIM_WORK_WRITE,
-        [SIM_REQUEST_TRIM] = SIM_WORK_DISCARD,
-        [SIM_REQUEST_FLUSH] = SIM_WORK_FLUSH,
-    };
-    const struct strategy *s = &strategies[strategy];
-    struct sim_generator g = generator_of(s, n);
-    struct sim_source source = sim_generator_source(&g);
-    struct sim_trace_error error;
-    struct sim_request r;
-    uint64_t requests = 0, restarts = 0;
-
-    if (s->run != run_campaign || n >= s->seeds + (s->seeds == 0))
-        return false;
-    w->count = 0;
-    w->config = s->config;
-    w->config.seed += n;
-    w->config.trees += w->config.trees == 0;
-    w->config.clients += w->config.clients == 0;
-    (void)source.rewind(source.arg, &error);
-    for (; source.next(source.arg, &r, &error) == 1; requests++) {
-        struct sim_work_op *op;
-
-        if (restarts < s->restarts &&
-            requests == source.requests * (restarts + 1) / (s->restarts + 1))
-            add_restart(w, restarts++);
-        op = sim_workload_add(w, r.zero ? SIM_WORK_ZERO : kinds[r.op]);
-        op->disk = (uint8_t)r.volume;
-        op->fua = r.fua;
-        op->off_bytes = r.off_bytes / s->config.logical_block_bytes * s->config.logical_block_bytes;
-        op->len_bytes =
-            (r.off_bytes + r.len_bytes - op->off_bytes + s->config.logical_block_bytes - 1) /
-            s->config.logical_block_bytes * s->config.logical_block_bytes;
-    }
-    *crashes = s->crashes;
-    *subsets = s->subsets;
-    return true;
-}
-
-bool sim_hunt_try(uint32_t strategy, uint64_t *states, char *failure, size_t failure_bytes)
-{
-    const struct strategy *s = &strategies[strategy];
-
-    if (strategy >= sim_hunt_strategies())
-        return sim_score_try((enum sim_score_row)(strategy - sim_hunt_strategies()), states,
-                             failure, failure_bytes);
-    return s->run(s, states, failure, failure_bytes);
+    return hunt_strategies[strategy].what;
 }
