@@ -6,7 +6,8 @@
 need nbdinfo nbdcopy
 
 make_cache
-"$bin/cbd-ctl" cache.img backend add disk1 --backing disk.img --cache-size 2M >make.log 2>&1
+truncate -s 128M disk1.img
+"$bin/cbd-ctl" cache.img backend add disk1 --backing disk1.img --cache-size 2M >make.log 2>&1
 truncate -s 128M other.img
 
 # --- what is offered ---

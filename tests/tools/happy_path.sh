@@ -15,6 +15,12 @@ expect 0 cbd-ctl pm backend add one --backing disk --cache-size 2M --streams 2
 says "backend 'one' added"
 expect 8 cbd-ctl pm backend add one --backing disk --cache-size 1M
 says "the name is taken"
+ln -s disk symlink
+ln disk hardlink
+for same in disk symlink hardlink; do
+    expect 8 cbd-ctl pm backend add other --backing $same --cache-size 1M
+    says "not added: $same is the disk of backend 'one'"
+done
 expect 0 cbd-ctl pm backend list
 says "$work/disk"
 expect 0 cbd-ctl pm backend list --json

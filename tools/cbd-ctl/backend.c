@@ -123,6 +123,34 @@ static int add_to(const struct ctl *ctl, struct cbd_cache *cache, const struct c
     return 0;
 }
 
+/*
+ * Whether another backend stands before this disk already. Each would take what the other one
+ * writes back for its own old data, and one that holds nothing clean cannot notice.
+ */
+static bool has_backend(const struct ctl *ctl, const struct cbd_cache *cache)
+{
+    struct stat disk, other;
+    struct cbd_backend_info info;
+
+    if (stat(ctl->backing, &disk) != 0)
+        return false;
+    for (uint32_t id = 0; id < CBD_BACKENDS; id++) {
+        if (!cbd_backend_info(cache, id, &info) || strcmp(info.name, ctl->name) == 0 ||
+            info.path[0] == '\0' || stat(info.path, &other) != 0)
+            continue;
+        if (S_ISBLK(disk.st_mode) ? !S_ISBLK(other.st_mode) || disk.st_rdev != other.st_rdev
+                                  : disk.st_dev != other.st_dev || disk.st_ino != other.st_ino)
+            continue;
+        cbd_tool_clean_text(info.name);
+        cbd_tool_error(ctl->path,
+                       "backend '%s': not added: %s is the disk of backend '%s'. If "
+                       "that one is not needed: cbd-ctl %s backend remove %s",
+                       ctl->name, ctl->backing, info.name, ctl->path, info.name);
+        return true;
+    }
+    return false;
+}
+
 int ctl_add(const struct ctl *ctl)
 {
     struct cbd_tool_device device;
@@ -134,7 +162,7 @@ int ctl_add(const struct ctl *ctl)
         return code;
     code = ctl_open_disk(ctl->backing, ctl->logical_block, false, &disk);
     if (code == 0) {
-        code = add_to(ctl, cache, disk);
+        code = has_backend(ctl, cache) ? CBD_EXIT_OPERATIONAL : add_to(ctl, cache, disk);
         cbd_shim_disk_close(disk);
     }
     ctl_close(&device, cache);
