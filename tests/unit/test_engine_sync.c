@@ -119,6 +119,28 @@ static void a_hole_above_what_was_flushed_is_not_damage(void **state)
     finish(r);
 }
 
+/* Damage beside it makes no damage of the first slot that no FLUSH covered. */
+static void a_hole_right_behind_what_was_flushed_is_never_damage(void **state)
+{
+    struct rig *r = attached((struct rig_config){0});
+    uint32_t id;
+
+    (void)state;
+    rig_write(r, 0, BLOCK, 0);
+    rig_flush(r);
+    for (uint64_t i = 1; i < 4; i++)
+        rig_write(r, i * BLOCK, BLOCK, 0);
+    id = rig_segment_with(r, CBD_M_SEGMENT_OPEN);
+    rig_power_cut(r, SIM_CRASH_ALL);
+    rig_scribble(r, rig_slot_off(r, id, 0), 64);
+    rig_scribble(r, rig_slot_off(r, id, 1), 64);
+    assert_true(rig_degraded(r));
+    assert_int_equal(cbd_backend_lost(r->backend[0], NULL, NULL), 1);
+    assert_true(rig_is_lost(r, rig_slot_off(r, id, 0)));
+    assert_false(rig_is_lost(r, rig_slot_off(r, id, 1)));
+    rig_destroy(r);
+}
+
 static void a_hole_below_what_was_flushed_is_damage(void **state)
 {
     (void)state;
@@ -415,6 +437,7 @@ int main(void)
         cmocka_unit_test(it_needs_data_checksums),
         cmocka_unit_test(a_hole_above_what_was_flushed_is_not_damage),
         cmocka_unit_test(a_hole_below_what_was_flushed_is_damage),
+        cmocka_unit_test(a_hole_right_behind_what_was_flushed_is_never_damage),
         cmocka_unit_test(a_loss_behind_a_void_has_its_range),
         cmocka_unit_test(what_is_written_back_proves_what_is_below),
         cmocka_unit_test(a_header_proves_what_was_flushed_before_it),
