@@ -344,6 +344,35 @@ static void a_torn_payload_with_another_behind_it_is_damage(void **state)
     rig_destroy(r);
 }
 
+/* B4: a segment that was given out again since holds what is on no disk yet. */
+static void a_detach_says_nothing_about_the_next_use_of_its_segment(void **state)
+{
+    struct rig *r = attached(&(struct rig_config){.streams = 1});
+    uint64_t generation, turn = 0;
+    uint32_t id;
+
+    (void)state;
+    for (uint64_t i = 0; i < 3; i++)
+        rig_write(r, i * 4096, 4096, 0);
+    id = rig_segment_with(r, CBD_M_SEGMENT_OPEN);
+    generation = rig_entry(r, id).generation;
+    rig_detach(r);
+    assert_int_equal(rig_entry(r, id).detached, 3);
+    rig_attach(r);
+    do {
+        rig_write_back(r);
+        rig_write(r, turn % 16 * 4096, 4096, 0);
+        assert_true(++turn < 5000);
+    } while (rig_entry(r, id).generation == generation);
+    assert_int_equal(rig_entry(r, id).status, CBD_M_SEGMENT_OPEN);
+    rig_write(r, 100 * 4096, 4096, 0); /* proves the dirty one in slot 0 */
+    rig_power_cut(r, SIM_CRASH_NONE);
+    damage(r, id, 0);
+    assert_true(rig_degraded(r));
+    assert_true(rig_is_lost(r, rig_slot_off(r, id, 0)));
+    rig_destroy(r);
+}
+
 /*
  * B4: the newest record of a stream, behind a clean detach and behind crashes that follow it. How:
  * 0 a write, 1 a fill, 2 a discard, 3 the same and its neighbours, with their headers.
@@ -403,6 +432,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_newest_record_behind_a_detach_is_proven),
+        cmocka_unit_test(a_detach_says_nothing_about_the_next_use_of_its_segment),
         cmocka_unit_test(a_segment_with_damage_is_closed_over_durable_voids),
         cmocka_unit_test(a_torn_payload_with_another_behind_it_is_damage),
         cmocka_unit_test(a_mismatch_of_a_degraded_backend_is_not_accepted),
