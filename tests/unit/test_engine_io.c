@@ -290,15 +290,23 @@ static void a_discard_of_the_whole_backend_costs_one_record(void **state)
     rig_destroy(r);
 }
 
+/* And costs what trees and extents it touches: an extent holds 2^24 - 1 sectors. */
 static void a_discard_of_a_terabyte_is_read_as_zeroes(void **state)
 {
-    struct rig *r = attached(&(struct rig_config){.disk_bytes = UINT64_C(1) << 40});
+    struct rig *r =
+        attached(&(struct rig_config){.disk_bytes = UINT64_C(1) << 40, .attach = {.trees = 16}});
     static uint8_t buf[65536];
     static const uint8_t zeroes[65536];
+    struct cbd_stats stats;
 
     (void)state;
+    for (uint64_t i = 0; i < 48; i++)
+        assert_int_equal(cbd_write(r->backend[0], 0, i * 21 << 30, zeroes, 4096, 0), 0);
+    assert_int_equal(rig_stats(r).index_extents, 48);
     assert_int_equal(cbd_zero(r->backend[0], 0, 0, UINT64_C(1) << 40, CBD_WRITE_PUNCH), 0);
-    assert_int_equal(rig_stats(r).records, 1);
+    stats = rig_stats(r);
+    assert_int_equal(stats.records, 49);
+    assert_true(stats.index_extents <= 16 * ((UINT64_C(1) << 31) / 16 / ((1u << 24) - 1) + 1));
     for (uint64_t off = 0; off < UINT64_C(1) << 40; off += UINT64_C(1) << 34) {
         memset(buf, 1, sizeof(buf));
         assert_int_equal(cbd_read(r->backend[0], 0, off, buf, sizeof(buf)), 0);
