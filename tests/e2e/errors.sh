@@ -54,7 +54,7 @@ check "more" io -c "write -P 5 30M 1M"
 touch away
 check "and more" io -c "write -P 6 31M 1M"
 kill -TERM "$server"
-wait "$server"
+ended "$server"
 server=""
 check "it says what is left" says server.log "not all was written back"
 rm away

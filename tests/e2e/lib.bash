@@ -5,6 +5,7 @@
 #   make_cache           cache.img with backend disk0 on disk.img
 #   serve [PARAMETERS]   starts nbdkit on cache.img; $uri is the export, $server its process
 #   stop                 ends it as an administrator does, and checks how it ended
+#   ended PROCESS        waits for it, but not for ever
 #   check                a condition with a name; failures are counted
 #   finish               the last line
 set -u -o pipefail
@@ -96,7 +97,8 @@ export PMEM2_FORCE_GRANULARITY=CACHE_LINE
 # In a subshell or in the background: it becomes nbdkit.
 run_nbdkit() {
     if [ -n "$runtime" ]; then
-        exec env LD_PRELOAD="$runtime" ASAN_OPTIONS=detect_leaks=0 nbdkit "$@"
+        # The second one makes the first start early: without it nbdkit hangs when it ends.
+        exec env LD_PRELOAD="$runtime $bin/tests/asan_early.so" ASAN_OPTIONS=detect_leaks=0 nbdkit "$@"
     else
         exec nbdkit "$@"
     fi
@@ -133,10 +135,27 @@ serve() {
     exit 1
 }
 
+# Returns what the child has returned. One that does not end in time fails the test, is described and
+# killed: no test may hang.
+ended() {
+    local n wait_seconds=${END_SECONDS:-90}
+    for n in $(seq $((wait_seconds * 20))); do
+        kill -0 "$1" 2>/dev/null || break
+        sleep 0.05
+    done
+    if kill -0 "$1" 2>/dev/null; then
+        echo "FAILED: process $1 ($(cat "/proc/$1/comm")) does not end within $wait_seconds s"
+        grep -H . "/proc/$1"/task/*/{wchan,syscall} 2>/dev/null | sed 's/^/    /'
+        failures=$((failures + 1))
+        kill -9 "$1"
+    fi
+    wait "$1"
+}
+
 stop() {
     local status=0
     kill -TERM "$server"
-    wait "$server" || status=$?
+    ended "$server" || status=$?
     server=""
     check "the server ends with 0 (got $status)" test "$status" -eq 0
 }
@@ -174,7 +193,7 @@ detach_export() {
     [ -z "$loop" ] || losetup -d "$loop"
     loop=""
     [ -z "$fuse" ] || fusermount3 -u fuse/nbd
-    [ -z "$fuse" ] || wait "$fuse"
+    [ -z "$fuse" ] || ended "$fuse"
     fuse=""
 }
 
