@@ -285,6 +285,61 @@ static void foreign_header(struct scene *r)
                  "the data of another write is served", (int64_t)first);
 }
 
+static void cut_here(void *arg, const struct sim_pm_event *ev)
+{
+    struct scene *r = arg;
+
+    if (ev->step == CBD_STEP_SEGMENT_CLOSE_A_FENCE)
+        longjmp(r->died, 1);
+}
+
+/*
+ * V6: the segment with a hole is being closed when the power fails, and one pending word after the
+ * other is the one that is lost. The void record may not be lost without the entry.
+ */
+static void cut_while_closing(struct scene *r)
+{
+    static const uint8_t zeroes[CBD_LINE_BYTES];
+    volatile bool died = true;
+    int error;
+
+    r->options.durability = CBD_DURABLE_ON_FLUSH;
+    scene_create(r, SIM_ADR, 512);
+    scene_begin(r, 0, 1);
+    write_run(r, 0, 2);
+    scene_note_records(r, true);
+    write_run(r, 2, 3);
+    scene_note_records(r, false);
+    write_run(r, 3, 4);
+    scene_power_cut(r);
+    if (r->failed)
+        return;
+    sim_pmem_poke(r->pmem, r->record_off, zeroes, sizeof(zeroes));
+    for (uint64_t k = 0; k < 64 && !r->failed; k++) {
+        const struct sim_crash lost = {.kind = SIM_CRASH_ONE_LOST, .k = k};
+
+        sim_pmem_mark(r->pmem);
+        scene_open_cache(r);
+        r->pmem->hook = cut_here;
+        r->pmem->hook_arg = r;
+        if (setjmp(r->died) == 0) {
+            error = scene_attach(r, 0);
+            scene_expect(r, false, "the scene has closed nothing", error);
+            died = false;
+        }
+        r->pmem->hook = NULL;
+        sim_pmem_crash(r->pmem, &lost);
+        if (died && !r->failed) {
+            scene_open_cache(r);
+            error = scene_attach(r, 0);
+            scene_expect(r, error == 0, "attach", error);
+            error = r->failed ? 0 : scene_write_block(r, 0, 20);
+            scene_expect(r, error == 0, "an unfinished write is taken for a loss", error);
+        }
+        sim_pmem_rollback(r->pmem);
+    }
+}
+
 const struct contract_scene contract_damage[] = {
     {"scrub of clean damage", scrubbed_clean, SCORE(FLIP)},
     {"scrub of dirty damage", scrubbed_dirty, SCORE(FLIP)},
@@ -296,5 +351,6 @@ const struct contract_scene contract_damage[] = {
     {"a record behind a hole is lost", behind_a_hole, SCORE(FLIP)},
     {"a record is torn, and the next in its slot", torn_twice, SCORE(ADR)},
     {"a header of another write", foreign_header, SCORE(POISON)},
+    {"the power fails while a hole is closed", cut_while_closing, SCORE(ADR)},
     {NULL, NULL, 0},
 };

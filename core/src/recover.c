@@ -281,7 +281,8 @@ static int end_streams(struct recovery *rec)
         end_stream(rec, s);
         if (!hole && !cbd_lost_in(b, s->segment))
             continue;
-        error = b->cache->pm->ops->fence(b->cache->pm, CBD_STEP_RECOVER_CLOSE_FENCE);
+        if (!CBD_CANARY(CLOSE_NOT_FENCED))
+            error = b->cache->pm->ops->fence(b->cache->pm, CBD_STEP_RECOVER_CLOSE_FENCE);
         if (error == 0)
             error = cbd_stream_close(b, s);
         s->segment = CBD_NO_SEGMENT;
