@@ -120,6 +120,17 @@ static int repair_before_write(struct cbd_cache *c)
     return error != 0 ? error : cbd_twin_repair_end(c);
 }
 
+/* Of a length that fits, without characters that a list or a log would break at. */
+static bool is_name(const char *name)
+{
+    if (name == NULL || name[0] == '\0' || strlen(name) > CBD_BACKEND_NAME_BYTES)
+        return false;
+    for (; *name != '\0'; name++)
+        if ((unsigned char)*name < ' ' || *name == 0x7f)
+            return false;
+    return true;
+}
+
 static int check_options(const struct cbd_cache *c, const struct cbd_backend_options *o,
                          struct cbd_backend_config *config)
 {
@@ -135,7 +146,7 @@ static int check_options(const struct cbd_cache *c, const struct cbd_backend_opt
         while (config->streams > 1 && config->segments < config->streams + CBD_SHARE_RESERVE)
             config->streams--;
     }
-    if (o->name == NULL || o->name[0] == '\0' || strlen(o->name) > CBD_BACKEND_NAME_BYTES)
+    if (!is_name(o->name))
         return CBD_E_INVALID;
     if (config->streams > CBD_STREAMS_MAX || lbs < 512 || lbs > CBD_BLOCK_BYTES ||
         (lbs & (lbs - 1)) != 0 || o->size_bytes == 0 || o->size_bytes % lbs != 0 ||

@@ -192,13 +192,13 @@ static void options_without_sense_are_invalid(void **state)
 {
     struct rig *r = rig_create_blank(NULL);
     char name[CBD_BACKEND_NAME_BYTES + 2];
-    struct cbd_backend_options row[9];
+    struct cbd_backend_options row[11];
 
     (void)state;
     rig_format(r, 1);
     memset(name, 'n', sizeof(name));
     name[CBD_BACKEND_NAME_BYTES + 1] = '\0';
-    for (size_t i = 0; i < 9; i++)
+    for (size_t i = 0; i < 11; i++)
         row[i] = options_of("one");
     row[0].name = NULL;
     row[1].name = "";
@@ -209,7 +209,9 @@ static void options_without_sense_are_invalid(void **state)
     row[6].logical_block_bytes = 256;
     row[7].logical_block_bytes = 8192;
     row[8].logical_block_bytes = 1536;
-    for (size_t i = 0; i < 9; i++)
+    row[9].name = "on\ne";
+    row[10].name = "one\x7f";
+    for (size_t i = 0; i < 11; i++)
         assert_int_equal(add(r, &row[i]), CBD_E_INVALID);
     row[0].streams = CBD_STREAMS_MAX + 1;
     row[0].name = "one";

@@ -76,7 +76,7 @@ int cbd_backend_lookup(const struct cbd_cache *cache, const char *name,
 
 struct cbd_backend_options {
     uint8_t uuid[16];
-    const char *name; /* 1..64 bytes */
+    const char *name; /* 1..64 bytes, no control characters */
     const char *path; /* a hint for people, may be NULL */
     uint64_t size_bytes;
     uint32_t logical_block_bytes;
