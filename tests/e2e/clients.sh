@@ -47,7 +47,9 @@ if command -v fio >/dev/null && fio --enghelp=nbd >/dev/null 2>&1; then
 else
     echo "no fio with the nbd engine: left out"
 fi
-if command -v qemu-img >/dev/null; then
+if ! command -v qemu-img >/dev/null; then
+    echo "no qemu-img: left out"
+else
     serve backend=disk0
     check "qemu-img reads the same" timeout 60 qemu-img compare -f raw -F raw disk.img "$uri"
     stop

@@ -52,6 +52,9 @@ work_on() {
     (cd "$at" && find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum) >sums
 }
 
+command -v fio >/dev/null || echo "no fio: left out"
+command -v cc >/dev/null || echo "no cc: nothing is built"
+done=0
 for fs in $filesystems; do
     if ! command -v "mkfs.$fs" >/dev/null || ! grep -qw "$fs" /proc/filesystems; then
         echo "$fs: left out: no mkfs.$fs, or the kernel does not know it"
@@ -84,5 +87,7 @@ for fs in $filesystems; do
         sh -c "cd bare && sha256sum --quiet -c ../sums"
     umount_at bare
     echo "$fs: $(wc -l <sums) files"
+    done=$((done + 1))
 done
+[ "$done" -gt 0 ] || skip "none of: $filesystems"
 finish
