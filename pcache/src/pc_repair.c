@@ -191,6 +191,14 @@ static int repair_super(struct cbd_pcache *pc)
     return store(pc, PC_SB_OFF, record, sizeof(record));
 }
 
+const char *cbd_pcache_repair_name(unsigned n)
+{
+    static const char *const names[] = {"the superblock", "cache_info", "the chain of segments",
+                                        "generations", "tails"};
+
+    return n < sizeof(names) / sizeof(names[0]) ? names[n] : NULL;
+}
+
 int cbd_pcache_repair(struct cbd_pcache *pc)
 {
     unsigned what = cbd_pcache_repairs(pc);

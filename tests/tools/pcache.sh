@@ -38,22 +38,33 @@ saved --past-damage
 # The driver would format it; the tools do not.
 state D4
 says "keep the driver away"
-expect 1 cbd-ctl --dry-run dev repair
-expect 4 cbd-check dev
-expect 1 cbd-ctl dev repair
+expect 4 cbd-check -n dev
+says "cache_info can be written again, at no cost (-p)"
+cp dev before
+expect 1 cbd-check -p --undo undo dev
 says "cache_info written again"
 expect 0 cbd-check --data dev
-expect 0 cbd-ctl dev repair
+cp dev after
+expect 1 cbd-check --apply-undo undo dev
+cmp -s dev before || flunk "--apply-undo did not put everything back"
+expect 12 cbd-check -p --undo undo dev
+says "undo: undo file: File exists"
+cmp -s dev before || flunk "a repair went on without its undo file"
+expect 1 cbd-check -y --json dev
+grep -q '"repaired": *\[ *"cache_info" *\]' <(tr -d '\n' <out) || flunk "--json does not say what was repaired"
+cmp -s dev after || flunk "-y did something else than -p"
+expect 0 cbd-check -p dev
 saved
 
 # One record after the other is damaged, and written again.
 for at in 4096 4104 4112 8192 16384 20480 28688; do
     rm -f dev dev.disk
     expect 0 cbd-sim pcache --script "W0 W1 b x |" --image dev
-    expect 1 cbd-ctl dev repair
+    expect 4 cbd-check -n dev
+    expect 1 cbd-check -p dev
     poke dev $at
     expect 4 cbd-check dev
-    "$bin/cbd-ctl" dev repair >out 2>err
+    "$bin/cbd-check" -p dev >out 2>err
     expect 0 cbd-check --data dev
     saved
 done

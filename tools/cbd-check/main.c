@@ -41,8 +41,7 @@ static const struct cbd_tool_option options[] = {
 static const struct cbd_tool_usage usage = {
     .program = "cbd-check",
     .synopsis = "[OPTIONS] DEVICE",
-    .summary = "Checks a CBD cache, or a device of dm-pcache, that is not in use. Repairs a CBD "
-               "cache when\n"
+    .summary = "Checks a CBD cache, or a device of dm-pcache, that is not in use. Repairs it when\n"
                "it is told to: with -p, -y, or by answers on a terminal, after all of the check.",
     .options = options,
     .option_count = sizeof(options) / sizeof(options[0]),
@@ -280,6 +279,22 @@ static bool repairs(const struct arguments *a)
     return a->preen || a->yes || (!a->json && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO));
 }
 
+static int check_pcache(const struct cbd_tool_device *device, const struct arguments *a)
+{
+    const struct pcache_options o = {
+        .policy = !repairs(a)            ? PCACHE_LOOK
+                  : (a->preen || a->yes) ? PCACHE_FIX
+                                         : PCACHE_ASK,
+        .undo_path = a->undo,
+        .data = a->data,
+        .json = a->json,
+        .verbose = a->verbose,
+        .quiet = a->quiet,
+    };
+
+    return pcache_check(device, &o);
+}
+
 int main(int argc, char **argv)
 {
     struct arguments a = {.progress_fd = -1};
@@ -298,8 +313,8 @@ int main(int argc, char **argv)
                                 repairs(&a) || a.apply != NULL ? 0 : CBD_SHIM_PMEM_READONLY, 0);
     if (code != 0)
         return code;
-    if (cbd_pcache_probe(device.pm)) {
-        code = pcache_check(&device, a.data, a.json, a.verbose, a.quiet);
+    if (a.apply == NULL && cbd_pcache_probe(device.pm)) {
+        code = check_pcache(&device, &a);
         cbd_tool_device_close(&device);
         return code;
     }

@@ -61,7 +61,8 @@ static void json_summary(struct report *r, const struct cbd_pcache_summary *s)
     cbd_tool_json_u64(o, "data_bytes", s->data_bytes);
 }
 
-static void text_summary(const struct report *r, const struct cbd_pcache_summary *s, bool data)
+static void text_summary(const struct report *r, const struct cbd_pcache_summary *s, bool data,
+                         bool repaired)
 {
     char dirty[CBD_TOOL_SIZE_TEXT_BYTES];
 
@@ -90,33 +91,53 @@ static void text_summary(const struct report *r, const struct cbd_pcache_summary
         printf("%s: clean, checked %s%s\n", r->path, data ? "the log and data" : "the log",
                s->view.dirty_key_count != 0 ? "; the backing device alone is stale" : "");
     else
-        printf("%s: %" PRIu64 " problem%s%s; nothing was changed\n", r->path, s->errors,
-               s->errors == 1 ? "" : "s",
-               s->driver_refuses ? "; the driver would refuse the device" : "");
+        printf("%s: %" PRIu64 " problem%s%s%s%s\n", r->path, s->errors, s->errors == 1 ? "" : "s",
+               repaired ? " left" : "",
+               s->driver_refuses ? "; the driver would refuse the device" : "",
+               repaired ? "" : "; nothing was changed");
 }
 
-int pcache_check(const struct cbd_tool_device *device, bool data, bool json, bool verbose,
-                 bool quiet)
+static void json_repaired(struct report *r, unsigned what)
 {
-    struct cbd_pcache_check_options options = {.data = data};
+    json_t *list = cbd_tool_json_array(r->document, "repaired");
+    const char *name;
+
+    for (unsigned n = 0; (name = cbd_pcache_repair_name(n)) != NULL; n++)
+        if ((what & 1u << n) != 0)
+            json_array_append_new(list, json_string(name));
+}
+
+/* Findings are those of the first look, the summary is of the last. */
+int pcache_check(const struct cbd_tool_device *device, const struct pcache_options *o)
+{
+    struct cbd_pcache_check_options options = {.data = o->data};
+    struct cbd_pcache_sink sink = {.found = found}, silent = {0};
     struct cbd_pcache_summary summary;
-    struct cbd_pcache_sink sink = {.found = found};
     struct report report;
+    unsigned what = 0;
     int code = CBD_EXIT_CLEAN, error;
 
-    report_open(&report, device->path, json, verbose, quiet);
+    report_open(&report, device->path, o->json, o->verbose, o->quiet);
     sink.arg = &report;
     error = cbd_pcache_check(device->pm, device->env, &options, &sink, &summary);
     if (summary.errors != 0)
-        code = CBD_EXIT_LEFT;
+        code = pcache_mend(device, o, &what);
+    if (what != 0 && code == 0) {
+        error = cbd_pcache_check(device->pm, device->env, &options, &silent, &summary);
+        code |= CBD_EXIT_CORRECTED;
+    }
+    if (summary.errors != 0)
+        code |= CBD_EXIT_LEFT;
     if (error != 0) {
         cbd_tool_error_code(device->path, "cannot be checked", error);
         code |= CBD_EXIT_OPERATIONAL;
     }
-    if (json)
+    if (o->json) {
+        json_repaired(&report, what);
         json_summary(&report, &summary);
-    else if (error == 0)
-        text_summary(&report, &summary, data);
+    } else if (error == 0) {
+        text_summary(&report, &summary, o->data, what != 0);
+    }
     if (report_close(&report, code) != 0) {
         cbd_tool_error(NULL, "standard output: cannot be written");
         code |= CBD_EXIT_OPERATIONAL;

@@ -81,8 +81,7 @@ static const struct cbd_tool_usage usage = {
         "  salvage NAME        what is certainly good of a damaged backend, to its disk; the\n"
         "                      rest is listed, the cache stays as it is\n"
         "  stat                what is cached and what is dirty\n"
-        "On a device of dm-pcache: writeback --backing PATH; stat; repair (metadata that the\n"
-        "driver needs is written again, exit code 1); and\n"
+        "On a device of dm-pcache: writeback --backing PATH; stat; and\n"
         "  import NAME --to CACHE --backing PATH   move what is dirty to a backend of CACHE\n"
         "  guard [DISK]        disks that must not be used by themselves: a cache before\n"
         "                      them was not detached cleanly. No DEVICE; see --caches",
@@ -128,7 +127,6 @@ static const struct command pcache_commands[] = {
      0, pcache_writeback},
     {NULL, "import", 1, 1, BIT(KEY_BACKING) | BIT(KEY_TO), BIT(KEY_BACKING) | BIT(KEY_TO),
      pcache_import},
-    {NULL, "repair", 0, 0, BIT(KEY_DRY_RUN), 0, pcache_repair},
     {NULL, "stat", 0, 0, BIT(KEY_JSON), 0, pcache_stat},
 };
 

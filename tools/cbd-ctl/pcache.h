@@ -10,7 +10,6 @@ bool ctl_is_pcache(const char *path);
 
 int pcache_writeback(const struct ctl *ctl);
 int pcache_import(const struct ctl *ctl);
-int pcache_repair(const struct ctl *ctl);
 int pcache_stat(const struct ctl *ctl);
 
 #endif

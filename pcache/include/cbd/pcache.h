@@ -356,6 +356,9 @@ enum cbd_pcache_repair_flags {
  */
 unsigned cbd_pcache_repairs(const struct cbd_pcache *pc);
 
+/* What the n-th bit of that mask is, for n = 0, 1, 2, ... until NULL. Static. */
+const char *cbd_pcache_repair_name(unsigned n);
+
 /*
  * Does it; the superblock comes last. May be interrupted and called again. *pc is as of
  * cbd_pcache_open(), and to be closed and opened again afterwards. CBD_E_CORRUPT: a tail is lost, so
