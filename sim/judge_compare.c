@@ -13,6 +13,7 @@ static bool compare(struct sim_judge *j, uint32_t backend, uint64_t first, uint6
 {
     const struct sim_oracle *o = j->world->oracle[backend];
     uint64_t *versions = j->process.client.versions;
+    uint64_t block = j->world->config.logical_block_bytes / SECTOR;
     uint64_t failed = sim_fault_failed(j->world);
     int error = sim_process_read(&j->process, backend, first, sectors, versions);
 
@@ -22,9 +23,9 @@ static bool compare(struct sim_judge *j, uint32_t backend, uint64_t first, uint6
     }
     if (judge_damage_excuses(j, error, backend, first, sectors) && j->process.env.errors != 0) {
         j->counts.lost++;
-        for (uint64_t i = 0; i < sectors && sectors > 1; i++) /* what stands beside it is judged */
-            if (!compare(j, backend, first + i, 1, false, seen, v))
-                return false;
+        for (uint64_t i = 0; i < sectors && sectors > block; i += block)
+            if (!compare(j, backend, first + i, block, false, seen, v))
+                return false; /* what stands beside it is judged */
         return true;
     }
     if (error != 0) {
@@ -61,6 +62,7 @@ bool judge_range(struct sim_judge *j, uint32_t backend, uint64_t first, uint64_t
                  uint64_t *seen, struct sim_verdict *v)
 {
     uint64_t max = SIM_REQUEST_BYTES_MAX / SECTOR;
+    uint64_t block = j->world->config.logical_block_bytes / SECTOR;
 
     if (sectors <= RANGE_SECTORS_MAX) {
         for (uint64_t done = 0; done < sectors; done += max)
@@ -70,7 +72,7 @@ bool judge_range(struct sim_judge *j, uint32_t backend, uint64_t first, uint64_t
         return true;
     }
     for (uint64_t i = 0; i <= WINDOWS; i++) {
-        uint64_t at = (sectors - WINDOW_SECTORS) / WINDOWS * i;
+        uint64_t at = (sectors - WINDOW_SECTORS) / WINDOWS * i / block * block;
 
         if (i == WINDOWS)
             at = sectors - WINDOW_SECTORS;
