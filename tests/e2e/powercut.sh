@@ -10,13 +10,14 @@ ledger=$bin/tests/nbd_ledger
 [ -x "$ledger" ] || skip "nbd_ledger was not built: libnbd-dev"
 cuts=${CUTS:-12}
 [ -z "$runtime" ] || cuts=4
+patience=$((200 + cuts / 2)) # seconds for all of them
 
 # --- four connections at once ---
 make_cache
 serve record=record1 writeback-rate=64M
 check "writers" "$ledger" write "$uri" log 1 1
 stop
-check "no violation" timeout 200 "$bin/cbd-sim" cut record1 --random "$cuts" --seed "${SEED:-1}"
+check "no violation" timeout "$patience" "$bin/cbd-sim" cut record1 --random "$cuts" --seed "${SEED:-1}"
 cat check.log
 cp check.log cut.log
 check "all of it was recorded" says cut.log "up to the end of the server"
@@ -60,7 +61,7 @@ if command -v fio >/dev/null && fio --enghelp=nbd >/dev/null 2>&1; then
         --name=t --rw=randtrim --bs=12k --io_size=1M --offset=2M --size=4M >fio.log 2>&1
     check "fio" test $? -eq 0
     stop
-    check "no violation" timeout 200 "$bin/cbd-sim" cut record2 --random "$cuts" --seed "${SEED:-1}" \
+    check "no violation" timeout "$patience" "$bin/cbd-sim" cut record2 --random "$cuts" --seed "${SEED:-1}" \
         --subsets 3
     cat check.log
     check "nor in the page model" timeout 200 "$bin/cbd-sim" cut record2 --random 10 --model page
@@ -71,7 +72,7 @@ make_cache
 serve record=record4 durability=flush
 check "writers" "$ledger" write "$uri" log4 2 1
 stop
-check "no violation, durable at a flush" timeout 200 "$bin/cbd-sim" cut record4 --random "$cuts" \
+check "no violation, durable at a flush" timeout "$patience" "$bin/cbd-sim" cut record4 --random "$cuts" \
     --seed 7 --subsets 3
 cat check.log
 rm -f record4

@@ -41,7 +41,7 @@ umount_at mnt
 detach_export
 stop
 
-check "no violation" timeout 250 "$bin/cbd-sim" cut run.record --random "$cuts" --seed "$seed"
+check "no violation" timeout $((250 + cuts / 2)) "$bin/cbd-sim" cut run.record --random "$cuts" --seed "$seed"
 cat check.log
 check "images" "$bin/cbd-sim" cut run.record --random "$opened" --seed $((seed + 1)) --subsets 3 --out cut
 
