@@ -113,6 +113,9 @@ bool cbd_backend_decode(const struct cbd_m_backend *m, uint32_t seed, struct cbd
     memcpy(b->path, m->path, sizeof(m->path));
     if (cbd_get32(m->reserved0) != 0 || !all_zero(m->reserved1, sizeof(m->reserved1)))
         return false;
+    if (!cbd_text_padded((const char *)m->name, sizeof(m->name)) ||
+        !cbd_text_padded((const char *)m->path, sizeof(m->path)))
+        return false;
     if (b->used == CBD_M_BACKEND_FREE)
         return true;
     return b->used == CBD_M_BACKEND_USED && backend_used_valid(b);

@@ -80,6 +80,15 @@ static inline size_t cbd_text_len(const char *text, size_t max_bytes)
     return end != NULL ? (size_t)(end - text) : max_bytes;
 }
 
+/* Nothing but zero bytes behind its end. */
+static inline bool cbd_text_padded(const char *text, size_t max_bytes)
+{
+    for (size_t i = cbd_text_len(text, max_bytes); i < max_bytes; i++)
+        if (text[i] != '\0')
+            return false;
+    return true;
+}
+
 enum cbd_seed_kind {
     CBD_SEED_BACKEND = 1,
     CBD_SEED_STATE,

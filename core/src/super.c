@@ -91,6 +91,8 @@ int cbd_super_decode(const struct cbd_m_super *m, uint32_t copy, uint64_t device
     for (size_t i = 0; i < sizeof(m->reserved); i++)
         if (m->reserved[i] != 0)
             return CBD_E_CORRUPT;
+    if (!cbd_text_padded((const char *)m->label, sizeof(m->label)))
+        return CBD_E_CORRUPT;
     if (cbd_get32(m->backends_max) != CBD_BACKENDS || !geometry_valid(geo, device_bytes))
         return CBD_E_CORRUPT;
     return 0;

@@ -177,6 +177,8 @@ static void a_backend_entry_with_a_field_out_of_range_is_refused(void **state)
         BAD(cbd_m_backend, reserved0, 4, 1),
         BAD(cbd_m_backend, reserved1, 1, 1),
         BAD(cbd_m_backend, reserved1[127], 1, 1),
+        BAD(cbd_m_backend, name[63], 1, 1), /* behind the end of the text */
+        BAD(cbd_m_backend, path[255], 1, 1),
     };
 
     (void)state;
@@ -335,6 +337,8 @@ static void a_superblock_with_a_field_out_of_range_is_refused(void **state)
         SUPER(atomic_bytes, 4, 65536, CBD_E_CORRUPT),
         SUPER(reserved, 1, 1, CBD_E_CORRUPT),
         SUPER(reserved[291], 1, 1, CBD_E_CORRUPT),
+        SUPER(label[6], 1, 1, CBD_E_CORRUPT), /* behind the end of the text */
+        SUPER(label[63], 1, 1, CBD_E_CORRUPT),
     };
 
     (void)state;
