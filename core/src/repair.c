@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Repair: rounds of check, offers and stores, until a round finds nothing that was not offered.
+ * Repair: rounds of check, offers and stores, until a round stores nothing.
  *
  *   check --all passes--> offers --accepted--> stores, by kind --> check --> ... --> what is left
+ *
+ * A store may make possible what was not, or undo what a repair of the same round relied on. So
+ * every round looks at every finding anew, and one run ends where the next has nothing to do. It
+ * ends because each round stores something, and a finding is accepted REPEATS_MAX times at most
+ * (repair_offer.c).
  *
  * M1  what the check read is made durable before the first store: when only the process died, what
  *     is readable may not be durable, and a repair that relies on it could lose both copies;
@@ -26,174 +31,7 @@
 
 #include "repair.h"
 
-#define MENDS_MAX 16384u /* of one round: bounds the memory */
 #define ROUNDS_MAX 1024u
-#define SEEN_MIN 1024u
-
-static void *grow(struct cbd_repair *r, void *old, uint64_t count, uint64_t cap, size_t size)
-{
-    struct cbd_env *env = r->k->cache.env;
-    void *more = env->ops->alloc(env, cap * size);
-
-    if (more == NULL)
-        return NULL;
-    memset(more, 0, cap * size);
-    if (old != NULL)
-        memcpy(more, old, count * size);
-    return more;
-}
-
-static uint64_t mix(uint64_t h, uint64_t v)
-{
-    h = (h ^ v) * UINT64_C(0x9e3779b97f4a7c15);
-    return h ^ h >> 29;
-}
-
-/* Names the problem and its place; never 0. */
-static uint64_t hash_of(const struct cbd_check_finding *f)
-{
-    uint64_t h = mix(mix(1, f->problem->code), (uint64_t)f->segment << 32 | f->slot);
-
-    h = mix(mix(h, (uint64_t)f->backend << 32 | f->copy), f->off_bytes);
-    return h != 0 ? h : 1;
-}
-
-static void put(uint64_t *table, uint64_t cap, uint64_t h)
-{
-    uint64_t at = h % cap;
-
-    while (table[at] != 0 && table[at] != h)
-        at = (at + 1) % cap;
-    table[at] = h;
-}
-
-static bool seen(const struct cbd_repair *r, uint64_t h)
-{
-    if (r->seen_cap == 0)
-        return false;
-    for (uint64_t at = h % r->seen_cap; r->seen[at] != 0; at = (at + 1) % r->seen_cap)
-        if (r->seen[at] == h)
-            return true;
-    return false;
-}
-
-static int see(struct cbd_repair *r, uint64_t h)
-{
-    if (2 * r->seen_count >= r->seen_cap) {
-        struct cbd_env *env = r->k->cache.env;
-        uint64_t cap = r->seen_cap != 0 ? 2 * r->seen_cap : SEEN_MIN;
-        uint64_t *more = grow(r, NULL, 0, cap, sizeof(*more));
-
-        if (more == NULL)
-            return CBD_E_NOMEM;
-        for (uint64_t i = 0; i < r->seen_cap; i++)
-            if (r->seen[i] != 0)
-                put(more, cap, r->seen[i]);
-        if (r->seen != NULL)
-            env->ops->free(env, r->seen, r->seen_cap * sizeof(*r->seen));
-        r->seen = more;
-        r->seen_cap = cap;
-    }
-    put(r->seen, r->seen_cap, h);
-    r->seen_count++;
-    return 0;
-}
-
-/* A damaged slot that stays proves that those below it were durable: these stay as well. */
-static void hold(struct cbd_repair *r, const struct cbd_check_finding *f)
-{
-    struct cbd_check_entry *entry;
-
-    if (f->problem->code != CBD_PROBLEM_RECORD_DAMAGED)
-        return;
-    entry = &r->k->entries[f->segment];
-    if (f->slot + 1 > entry->held)
-        entry->held = f->slot + 1;
-}
-
-/* Findings of one round that were not offered yet, to be offered when it has ended. */
-static int collect(void *arg, const struct cbd_check_finding *f)
-{
-    struct cbd_repair *r = arg;
-
-    if (seen(r, hash_of(f))) {
-        hold(r, f);
-        return 0;
-    }
-    if (r->count == r->cap && r->cap == MENDS_MAX) {
-        r->more = true;
-        hold(r, f);
-        return 0;
-    }
-    if (r->count == r->cap) {
-        struct cbd_env *env = r->k->cache.env;
-        uint32_t cap = r->cap != 0 ? 2 * r->cap : 64;
-        struct cbd_mend *more = grow(r, r->mends, r->count, cap, sizeof(*more));
-
-        if (more == NULL)
-            return CBD_E_NOMEM;
-        if (r->mends != NULL)
-            env->ops->free(env, r->mends, r->cap * sizeof(*r->mends));
-        r->mends = more;
-        r->cap = cap;
-    }
-    r->mends[r->count++] = (struct cbd_mend){.finding = *f};
-    return 0;
-}
-
-/* What can be repaired is offered at once, what cannot only when nothing else is left to do. */
-static int offer_some(struct cbd_repair *r, bool possible)
-{
-    for (uint32_t i = 0; i < r->count; i++) {
-        struct cbd_check_finding f = r->mends[i].finding;
-        bool note = f.problem->severity == CBD_CHECK_INFO;
-        enum cbd_repair_answer answer = CBD_REPAIR_SKIP;
-        struct cbd_repair_offer offer;
-        int error;
-
-        if (seen(r, hash_of(&f)))
-            continue;
-        cbd_mend_plan(r, &f, &r->mends[i], &offer);
-        if (offer.possible != possible && !(possible && note)) {
-            hold(r, &f);
-            continue;
-        }
-        error = see(r, hash_of(&f));
-        if (error != 0)
-            return error;
-        r->out->found += !note;
-        if (r->options->decide != NULL && !r->out->stopped)
-            answer = r->options->decide(r->arg, &offer);
-        r->out->stopped = r->out->stopped || answer == CBD_REPAIR_STOP;
-        if (answer == CBD_REPAIR_FIX && offer.possible) {
-            r->loud = true;
-        } else {
-            r->mends[i].kind = CBD_MEND_NONE;
-            hold(r, &f);
-        }
-    }
-    return 0;
-}
-
-static int offer_all(struct cbd_repair *r)
-{
-    int error;
-
-    r->loud = false;
-    error = offer_some(r, true);
-    if (error == 0 && !r->loud)
-        error = offer_some(r, false);
-    for (uint32_t i = 0; i < r->count; i++) {
-        struct cbd_mend *m = &r->mends[i];
-
-        if (m->kind != CBD_MEND_VOID || m->finding.problem->code != CBD_PROBLEM_RECORD_DAMAGED ||
-            m->finding.slot + 1 > r->k->entries[m->finding.segment].held)
-            continue;
-        m->kind = CBD_MEND_NONE;
-        r->out->failed++;
-    }
-    return error;
-}
 
 /* The copy that does not count, from the one that does. */
 static int mend_copy(struct cbd_repair *r, const struct cbd_check_finding *f)
@@ -420,7 +258,7 @@ static int mend_all(struct cbd_repair *r)
                 continue;
             error = mend_one(r, m);
             if (error == CBD_E_AGAIN || error == CBD_E_CORRUPT) {
-                r->out->failed++;
+                r->failed++;
                 error = 0;
             } else if (error == 0) {
                 r->out->fixed++;
@@ -451,7 +289,7 @@ static int one_round(struct cbd_repair *r, struct cbd_pmem *pm, struct cbd_env *
         return CBD_E_NOMEM;
     r->count = 0;
     r->more = false;
-    r->k->found = collect;
+    r->k->found = cbd_offer_collect;
     r->k->arg = r;
     r->out->rounds++;
     error = cbd_check_passes(r->k);
@@ -460,9 +298,17 @@ static int one_round(struct cbd_repair *r, struct cbd_pmem *pm, struct cbd_env *
     if (error == 0 && (r->k->cache.super.incompat & CBD_INCOMPAT_METADATA_ONLY) != 0)
         error = CBD_E_NODATA;
     if (error == 0)
-        error = offer_all(r);
+        error = cbd_offer_all(r);
     if (error == 0)
         error = mend_all(r);
+    if (r->stored) {
+        cbd_mend_set_free(&r->passed, env); /* each of these may be another case now */
+        r->out->failed = 0;
+    } else {
+        r->out->failed += r->failed;
+        if (error == 0)
+            error = cbd_offer_impossible(r);
+    }
     return error;
 }
 
@@ -479,10 +325,10 @@ int cbd_repair_run(struct cbd_pmem *pm, struct cbd_env *env,
         if (r.k != NULL)
             cbd_check_destroy(r.k);
         r.k = NULL;
-    } while (error == 0 && (r.loud || r.more) && !out->stopped && out->rounds < ROUNDS_MAX);
+    } while (error == 0 && (r.stored || r.more) && !out->stopped && out->rounds < ROUNDS_MAX);
     if (r.mends != NULL)
         env->ops->free(env, r.mends, r.cap * sizeof(*r.mends));
-    if (r.seen != NULL)
-        env->ops->free(env, r.seen, r.seen_cap * sizeof(*r.seen));
+    cbd_mend_set_free(&r.passed, env);
+    cbd_mend_set_free(&r.told, env);
     return error;
 }

@@ -34,6 +34,12 @@ struct cbd_mend {
     uint64_t dirty_bytes; /* that it gives up */
 };
 
+/* Hashes; 0: free. */
+struct cbd_mend_set {
+    uint64_t *table;
+    uint64_t count, cap;
+};
+
 struct cbd_repair {
     struct cbd_check *k; /* of this round */
     const struct cbd_repair_options *options;
@@ -42,12 +48,20 @@ struct cbd_repair {
 
     struct cbd_mend *mends; /* of this round */
     uint32_t count, cap;
-    bool more;      /* than `mends` has room for: another round */
-    uint64_t *seen; /* hashes of findings that were offered; 0: free */
-    uint64_t seen_count, seen_cap;
-    bool settled; /* M1 */
-    bool loud;    /* new findings came up in this round */
+    bool more;                  /* than `mends` has room for: another round */
+    struct cbd_mend_set passed; /* findings that had their turn since the last store */
+    struct cbd_mend_set told;   /* findings, and offers with their answers, that the caller knows */
+    uint64_t failed;            /* of this round */
+    bool settled;               /* M1 */
+    bool loud;                  /* something was accepted in this round */
+    bool stored;                /* something was stored in this round */
 };
+
+/* repair_offer.c: what is found goes to the caller; what cannot be repaired apart from the rest */
+int cbd_offer_collect(void *arg, const struct cbd_check_finding *f) CBD_MUST_CHECK;
+int cbd_offer_all(struct cbd_repair *r) CBD_MUST_CHECK;
+int cbd_offer_impossible(struct cbd_repair *r) CBD_MUST_CHECK;
+void cbd_mend_set_free(struct cbd_mend_set *set, struct cbd_env *env);
 
 /* repair_plan.c: what can be done about a finding. *mend is complete when offer->possible. */
 void cbd_mend_plan(struct cbd_repair *r, const struct cbd_check_finding *f, struct cbd_mend *mend,

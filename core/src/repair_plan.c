@@ -94,6 +94,8 @@ static void plan_damaged(struct plan *p)
 
     if (!backend_known(p)) {
         cannot(p, first_backend);
+    } else if (f->slot + 1 < p->k->entries[f->segment].held) {
+        cannot(p, "none while a damaged record behind it stays: that one proves that this one was");
     } else if (!f->dirty && f->record_type == CBD_M_RECORD_FILL) {
         can(p, CBD_MEND_VOID, "forget it: the backing device has the data");
     } else if (!f->dirty) {

@@ -13,6 +13,7 @@ static int store(struct cbd_repair *r, uint64_t off, const void *bytes, uint32_t
 
     if (error == 0)
         pm->ops->copy(pm, off, bytes, len_bytes, CBD_PMEM_NT, step);
+    r->stored = r->stored || error == 0;
     return error;
 }
 

@@ -65,6 +65,7 @@ static enum cbd_repair_answer decide(void *arg, const struct cbd_repair_offer *o
         name(&m->lost, offer->range_known, offer->addr_bytes, offer->len_bytes);
     if (f->problem->code == CBD_PROBLEM_BACKEND_LOST && f->backend == 0)
         m->gave_up_backend = true;
+    m->accepted++;
     return CBD_REPAIR_FIX;
 }
 
@@ -78,7 +79,7 @@ void mend_run(struct rig *r, enum mend_policy policy, struct mend *m)
 
     m->rig = r;
     m->policy = policy;
-    m->lost.count = m->reported.count = m->offers = 0;
+    m->lost.count = m->reported.count = m->offers = m->accepted = 0;
     m->lost.all = m->reported.all = m->wanted_found = m->gave_up_backend = false;
     /* Another process than the one that died: an msync of its own stores is none of that one's. */
     r->pmem->thread = r->config.model == SIM_PAGE;

@@ -31,7 +31,7 @@ struct mend {
     int error;
     struct mend_named lost;     /* what was given up: may read as something older */
     struct mend_named reported; /* what any finding named: may be an error to its reader */
-    uint32_t offers;
+    uint32_t offers, accepted;
     uint32_t want; /* a code */
     bool wanted_found;
     bool gave_up_backend;

@@ -454,6 +454,14 @@ static void stream_twice_idle(struct rig *r)
     set_entry(r, id, &e);
 }
 
+/* Each closing decides which of the others is the second one. */
+static void stream_thrice(struct rig *r)
+{
+    stream_twice_idle(r);
+    stream_twice_idle(r);
+    stream_twice(r);
+}
+
 static void generation_idle(struct rig *r)
 {
     uint32_t id = idle_segment(r);
@@ -753,6 +761,7 @@ const struct recipe recipes[] = {
     R(STREAM, MIXED, PREEN, stream_closed)                        /* */
     R(STREAM_TWICE, MIXED, PREEN, stream_twice)                   /* */
     R(STREAM_TWICE, STOPPED, PREEN, stream_twice_idle)            /* */
+    R(STREAM_TWICE, MIXED, PREEN, stream_thrice)                  /* */
     R(GENERATION, STOPPED, PREEN, generation_idle)                /* */
     FORGED(GENERATION, STOPPED, LEFT, generation_used)            /* */
     R(COUNTER, STOPPED, LOSES, counter_state)                     /* */

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* ctest: novalgrind timeout=240 */
-/* A damaged image for each problem: it is named, it is repaired or not, as its recipe says. */
+/*
+ * A damaged image for each problem: it is named, it is repaired or not, as its recipe says. The same
+ * repair once more stores nothing, and who accepts everything is offered nothing to accept.
+ */
 #include <stdio.h>
 
 #include "mend_rig.h"
@@ -87,6 +90,24 @@ static void complain(const struct recipe *recipe, enum mend_policy policy, const
     bad++;
 }
 
+static void repair_again(struct rig *r, const struct recipe *recipe, const struct mend *first)
+{
+    static struct mend again;
+    uint64_t ops = r->pmem->ops_done;
+
+    mend_run(r, first->policy, &again);
+    if (again.error != first->error)
+        complain(recipe, first->policy, "the second repair ends with another error");
+    if (again.result.summary.errors != first->result.summary.errors)
+        complain(recipe, first->policy, "the second repair leaves something else");
+    if (recipe->code == CBD_PROBLEM_COPY_MEDIA)
+        return; /* the page stays unreadable: it is tried again */
+    if (r->pmem->ops_done != ops)
+        complain(recipe, first->policy, "the second repair stored something");
+    if (first->policy != MEND_PREEN && again.accepted != 0)
+        complain(recipe, first->policy, "the second repair has something to do");
+}
+
 static void one(const struct recipe *recipe, enum mend_policy policy)
 {
     struct rig *r = make(recipe);
@@ -101,6 +122,7 @@ static void one(const struct recipe *recipe, enum mend_policy policy)
     first.want = recipe->code;
     mend_run(r, policy, &first);
     again = named_now(r, recipe->code, &errors);
+    repair_again(r, recipe, &first);
     if (repaired_by(recipe->end, policy)) {
         if (first.error != 0 || errors != 0 || again) {
             snprintf(text, sizeof(text), "error %d, then %u errors left, the same %d", first.error,

@@ -6,8 +6,9 @@
  *   all passes of the check -> every problem is offered -> what was accepted is stored -> again
  *
  * Nothing is stored before the check has ended. A repair may bring other problems to light (a
- * segment whose entry was lost has records), so the check is repeated until nothing new is found.
- * The last round tells what is left.
+ * segment whose entry was lost has records) or make others possible, so the check is repeated until
+ * nothing is left that the caller accepts. The last round tells what is left; a run that follows
+ * with the same answers stores nothing. Rounds are bounded: 1024, and 4 for one finding.
  */
 #ifndef CBD_REPAIR_H
 #define CBD_REPAIR_H
@@ -15,7 +16,7 @@
 #include "cbd/check.h"
 
 enum cbd_repair_answer {
-    CBD_REPAIR_SKIP, /* leave it; it is not offered again */
+    CBD_REPAIR_SKIP, /* leave it; it is offered again only when possible, preen or loses differ */
     CBD_REPAIR_FIX,
     CBD_REPAIR_STOP, /* leave this and everything after it; what was accepted is done */
 };
@@ -41,7 +42,10 @@ struct cbd_repair_options {
     bool allow_data_loss;
     /* As in struct cbd_check_options; called in each round. May be NULL. */
     int (*progress)(void *arg, uint64_t done, uint64_t total);
-    /* Every finding once, notes included, in the order of the check. */
+    /*
+     * Every finding, notes included, in the order of the check; once, unless it was accepted and is
+     * found again, or another repair has changed what can be done about it.
+     */
     enum cbd_repair_answer (*decide)(void *arg, const struct cbd_repair_offer *offer);
     /*
      * These bytes are about to be stored to: whoever wants to be able to undo it has them on
@@ -54,8 +58,8 @@ struct cbd_repair_result {
     struct cbd_check_summary summary; /* of the last round: what is left */
     uint64_t found;                   /* errors, each once */
     uint64_t fixed;                   /* repairs that were stored */
-    uint64_t failed;                  /* accepted, but not possible when its turn came */
-    uint64_t lost_bytes;              /* dirty bytes given up, as far as known */
+    uint64_t failed;     /* accepted, but not possible when its turn came, to the end */
+    uint64_t lost_bytes; /* dirty bytes given up, as far as known */
     uint32_t rounds;
     bool stopped; /* the caller ended it */
 };
