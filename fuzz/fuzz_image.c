@@ -48,6 +48,7 @@ struct run {
     bool sound;    /* the check found no error */
     bool faults;   /* something was made to fail, or may */
     bool attached; /* every backend was, the first time */
+    bool accepts;  /* another disk is being accepted: nobody else gets in */
 };
 
 struct extents {
@@ -71,9 +72,10 @@ static void see_counter(struct run *run, uint64_t value, uint64_t start_max)
 
 static int on_finding(void *arg, const struct cbd_check_finding *finding)
 {
-    const struct run *run = arg;
+    struct run *run = arg;
 
     FUZZ_REQUIRE(finding->problem != NULL && finding->what != NULL);
+    run->accepts = run->accepts || finding->problem->code == CBD_PROBLEM_DROPPING;
     if (getenv("FUZZ_VERBOSE") != NULL)
         fprintf(stderr, "check: %s: %s\n", finding->what, finding->problem->sentence);
     FUZZ_REQUIRE(cbd_problem_find(finding->problem->code) == finding->problem);
@@ -195,6 +197,7 @@ static void attach(struct run *run, uint32_t id, bool again)
         .no_fill = (run->plan.options & FUZZ_OPTION_NO_FILL) != 0,
         .dirty_start_percent = (run->plan.options & FUZZ_OPTION_EAGER) != 0 ? 0 : 30,
         .identity_places = compares ? 0 : CBD_IDENTITY_NONE,
+        .accept_backing = run->accepts,
     };
     struct cbd_backend *b = NULL;
     struct cbd_backend_info info;
