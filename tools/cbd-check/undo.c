@@ -80,6 +80,11 @@ static uint32_t step_crc(const struct step *s)
     return ~crc32c(crc32c(0xffffffffu, &copy, sizeof(copy)), s->block, PAGE);
 }
 
+static uint32_t block_crc(const struct step *s)
+{
+    return ~crc32c(0xffffffffu, s->block, PAGE);
+}
+
 static bool write_all(int fd, const void *bytes, size_t len)
 {
     const char *at = bytes;
@@ -119,22 +124,34 @@ static int cannot(const char *path)
     return CBD_EXIT_OPERATIONAL;
 }
 
-int undo_create(struct undo *u, const char *path, struct cbd_pmem *pm,
-                const struct cbd_super *super)
+int undo_begin(struct undo *u, int fd, const char *path, struct cbd_pmem *pm,
+               const struct cbd_super *super)
 {
     struct head h = {.version = cbd_put32(VERSION), .device_bytes = cbd_put64(pm->size_bytes)};
 
-    *u = (struct undo){.path = path, .pm = pm, .fd = -1};
+    *u = (struct undo){.path = path, .pm = pm, .fd = fd};
     memcpy(h.magic, magic, sizeof(magic));
     memcpy(h.uuid, super->uuid, sizeof(h.uuid));
     h.salt = cbd_put64(super->salt);
     h.crc = cbd_put32(head_crc(&h));
-    u->fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (u->fd < 0)
-        return cannot(path);
-    if (!write_all(u->fd, &h, sizeof(h)) || fsync(u->fd) != 0 || !sync_directory(path))
+    if (!write_all(u->fd, &h, sizeof(h)) || fsync(u->fd) != 0)
         return cannot(path);
     return 0;
+}
+
+int undo_create(struct undo *u, const char *path, struct cbd_pmem *pm,
+                const struct cbd_super *super)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    int code;
+
+    *u = (struct undo){.path = path, .pm = pm, .fd = -1};
+    if (fd < 0)
+        return cannot(path);
+    code = undo_begin(u, fd, path, pm, super);
+    if (code == 0 && !sync_directory(path))
+        code = cannot(path);
+    return code;
 }
 
 static bool have(const struct undo *u, uint64_t page)
@@ -156,7 +173,7 @@ static int save_page(struct undo *u, uint64_t page)
             unread = true;
         }
     s.entry.unread = cbd_put32(unread);
-    s.entry.block_crc = cbd_put32(~crc32c(0xffffffffu, s.block, PAGE));
+    s.entry.block_crc = cbd_put32(block_crc(&s));
     s.entry.crc = cbd_put32(step_crc(&s));
     if (u->count == u->cap) {
         uint32_t cap = u->cap != 0 ? 2 * u->cap : 64;
@@ -271,6 +288,11 @@ static int check_step(int fd, const char *path, const struct cbd_pmem *pm, uint6
         cbd_get64(s->entry.off) > pm->size_bytes - PAGE)
         return refuse(path, at + 8, "block outside of the device", cbd_get64(s->entry.off),
                       pm->size_bytes);
+    if (cbd_get32(s->entry.block_crc) != block_crc(s))
+        return refuse(path, at + 16, "wrong checksum of the block", cbd_get32(s->entry.block_crc),
+                      block_crc(s));
+    if (cbd_get32(s->entry.unread) > 1)
+        return refuse(path, at + 20, "unreadable lines", cbd_get32(s->entry.unread), 1);
     if (!zeroes(s->entry.reserved, sizeof(s->entry.reserved)))
         return refuse(path, at + 24, "reserved bytes are not zero", 1, 0);
     return 0;

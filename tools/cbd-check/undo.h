@@ -46,6 +46,10 @@ struct undo {
 int undo_create(struct undo *u, const char *path, struct cbd_pmem *pm,
                 const struct cbd_super *super);
 
+/* The same in an empty file that is open for writing; its name is only for messages. */
+int undo_begin(struct undo *u, int fd, const char *path, struct cbd_pmem *pm,
+               const struct cbd_super *super);
+
 /* These bytes are about to be replaced. 0 or an error of errors.h; it was printed. */
 int undo_save(struct undo *u, uint64_t off_bytes, uint64_t len_bytes);
 

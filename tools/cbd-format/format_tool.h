@@ -34,10 +34,11 @@ int format_may_overwrite(const struct arguments *a,
 bool format_own_probe(struct cbd_pmem *pm, char *text, size_t len_bytes);
 
 /*
- * from_image.c. Opens a->from_image as a->image; what its superblock says. Then, on a device whose
- * every byte is zero, all of it. 0, or the exit code after the message.
+ * from_image.c. Opens a->from_image as a->image; what its superblock says, also of one that is open.
+ * Then, on a device whose every byte is zero, all of it. 0, or the exit code after the message.
  */
 int format_image_open(struct arguments *a, struct cbd_super *super) CBD_MUST_CHECK;
+int format_image_super(const struct arguments *a, struct cbd_super *super) CBD_MUST_CHECK;
 int format_image_write(const struct arguments *a, const struct cbd_tool_device *device,
                        const struct cbd_super *super) CBD_MUST_CHECK;
 

@@ -41,23 +41,29 @@ static int store(void *arg, uint64_t off, const void *bytes, uint32_t len)
     return t->error;
 }
 
-int format_image_open(struct arguments *a, struct cbd_super *super)
+int format_image_super(const struct arguments *a, struct cbd_super *super)
 {
     uint32_t bad;
-    int code = cbd_tool_device_open(&a->image, a->from_image, CBD_SHIM_PMEM_READONLY, 0);
-    int error;
+    int error = cbd_super_read(a->image.pm, a->image.env, super, &bad);
 
-    if (code != 0)
-        return code;
-    error = cbd_super_read(a->image.pm, a->image.env, super, &bad);
     if (error == 0 && (super->incompat & CBD_INCOMPAT_METADATA_ONLY) != 0)
         return 0;
     if (error != 0)
         cbd_tool_error_code(a->from_image, "is no metadata image", error);
     else
         cbd_tool_error(a->from_image, "is a cache with its data, no metadata image of cbd-dump");
-    cbd_tool_device_close(&a->image);
     return CBD_EXIT_OPERATIONAL;
+}
+
+int format_image_open(struct arguments *a, struct cbd_super *super)
+{
+    int code = cbd_tool_device_open(&a->image, a->from_image, CBD_SHIM_PMEM_READONLY, 0);
+
+    if (code == 0)
+        code = format_image_super(a, super);
+    if (code != 0)
+        cbd_tool_device_close(&a->image);
+    return code;
 }
 
 int format_image_write(const struct arguments *a, const struct cbd_tool_device *device,
