@@ -67,9 +67,10 @@ static uint64_t expected(const struct cbd_check *k)
     return sum;
 }
 
-static int keep(struct cbd_check *k, uint32_t segment, uint32_t slot, uint64_t order)
+/* Room for `more`. */
+static int reserve(struct cbd_check *k, uint64_t more)
 {
-    if (k->order_count == k->order_cap) {
+    while (k->order_cap - k->order_count < more) {
         uint64_t cap = k->order_cap == 0 ? expected(k) : 2 * k->order_cap;
         /* A part may have a few more than its share. */
         int error =
@@ -78,18 +79,47 @@ static int keep(struct cbd_check *k, uint32_t segment, uint32_t slot, uint64_t o
         if (error != 0)
             return error;
     }
-    k->orders[k->order_count++] =
-        (struct cbd_check_order){.order = order, .segment = segment, .slot = slot};
     return 0;
+}
+
+static int keep(struct cbd_check *k, uint32_t segment, uint32_t slot, uint64_t order)
+{
+    int error = reserve(k, 1);
+
+    if (error == 0)
+        k->orders[k->order_count++] =
+            (struct cbd_check_order){.order = order, .segment = segment, .slot = slot};
+    return error;
 }
 
 int cbd_check_order_add(struct cbd_check *k, uint32_t segment, uint32_t slot,
                         const struct cbd_record *r)
 {
-    k->order_total++;
-    if (k->order_total <= orders_max(k))
-        return keep(k, segment, slot, r->order);
-    release(k);
+    struct cbd_check_order order = {.order = r->order, .segment = segment, .slot = slot};
+
+    if (!k->looks_ahead)
+        return cbd_check_order_add_all(k, &order, 1);
+    if (k->order_count == k->order_cap)
+        return CBD_E_RANGE; /* more than the entry says */
+    k->orders[k->order_count++] = order;
+    return 0;
+}
+
+int cbd_check_order_add_all(struct cbd_check *k, const struct cbd_check_order *orders,
+                            uint64_t count)
+{
+    int error;
+
+    k->order_total += count;
+    if (k->order_total > orders_max(k)) {
+        release(k);
+        return 0;
+    }
+    error = reserve(k, count);
+    if (error != 0 || count == 0)
+        return error;
+    memcpy(k->orders + k->order_count, orders, count * sizeof(*orders));
+    k->order_count += count;
     return 0;
 }
 

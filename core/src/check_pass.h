@@ -51,6 +51,9 @@ struct cbd_check {
     uint64_t order_count;
     uint64_t order_cap;
     uint64_t order_total; /* of all that were handed over */
+
+    struct cbd_check_ahead *ahead; /* check_ahead.c; NULL: one segment after the other */
+    bool looks_ahead;              /* is one of those that it runs side by side */
 };
 
 /* A finding with no place yet. */
@@ -67,6 +70,12 @@ void cbd_check_destroy(struct cbd_check *k);
 
 int cbd_check_tables(struct cbd_check *k) CBD_MUST_CHECK;
 int cbd_check_records(struct cbd_check *k) CBD_MUST_CHECK;
+int cbd_check_segment(struct cbd_check *k, uint32_t id) CBD_MUST_CHECK;
+
+/* check_ahead.c: cbd_check_segment() for rising numbers, with others at the same time */
+void cbd_check_ahead_open(struct cbd_check *k);
+int cbd_check_in_turn(struct cbd_check *k, uint32_t id) CBD_MUST_CHECK;
+void cbd_check_ahead_close(struct cbd_check *k);
 
 /* check_damage.c: what the payload headers still say */
 int cbd_check_damage(struct cbd_check *k, uint32_t segment,
@@ -81,6 +90,8 @@ int cbd_check_header(struct cbd_check *k, uint32_t segment, uint32_t slot,
 /* check_order.c */
 int cbd_check_order_add(struct cbd_check *k, uint32_t segment, uint32_t slot,
                         const struct cbd_record *r) CBD_MUST_CHECK;
+int cbd_check_order_add_all(struct cbd_check *k, const struct cbd_check_order *orders,
+                            uint64_t count) CBD_MUST_CHECK;
 int cbd_check_orders(struct cbd_check *k) CBD_MUST_CHECK;
 void cbd_check_orders_free(struct cbd_check *k);
 

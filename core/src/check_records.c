@@ -257,7 +257,8 @@ static void show_segment(struct cbd_check *k, uint32_t id, const struct segment_
         k->options.segment(k->arg, &view);
 }
 
-static int check_segment(struct cbd_check *k, uint32_t id)
+/* All of one segment. Of what others may look at meanwhile it changes entries[id] only. */
+int cbd_check_segment(struct cbd_check *k, uint32_t id)
 {
     const struct cbd_segment_entry *e = &k->cache.segments[id].entry;
     struct segment_walk w = {.k = k, .id = id, .backend = e->owner - 1u};
@@ -311,6 +312,7 @@ int cbd_check_records(struct cbd_check *k)
     uint32_t done = 0;
     int stop = 0;
 
+    cbd_check_ahead_open(k);
     for (uint32_t id = 0; id < k->cache.super.geo.segment_count && stop == 0; id++) {
         if (k->entries[id].plan != CBD_CHECK_PLAN_SCAN ||
             (CBD_CANARY(CHECK_SKIPS_CLOSED) &&
@@ -321,9 +323,10 @@ int cbd_check_records(struct cbd_check *k)
         if (k->options.progress != NULL)
             stop = k->options.progress(k->arg, done, total);
         if (stop == 0)
-            stop = check_segment(k, id);
+            stop = cbd_check_in_turn(k, id);
         done++;
     }
+    cbd_check_ahead_close(k);
     for (uint32_t i = 0; i < CBD_BACKENDS && stop == 0; i++)
         stop = check_detached(k, i);
     return stop;

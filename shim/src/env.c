@@ -21,6 +21,7 @@ struct shim_env {
     void (*report)(void *arg, const struct cbd_report *report);
     void *arg;
     struct shim_arena *arena;
+    unsigned processors;
     /* held while report() runs */
     pthread_mutex_t report_lock;
     /* protected by wait_lock */
@@ -143,8 +144,7 @@ static void env_yield(struct cbd_env *env, enum cbd_yield why)
 static void env_run(struct cbd_env *env, void (*job)(void *arg, unsigned n), void *arg,
                     unsigned count)
 {
-    (void)env;
-    shim_run(job, arg, count);
+    shim_run(job, arg, count, impl(env)->processors);
 }
 
 /* With one processor there is nothing to run side by side. */
@@ -171,6 +171,13 @@ static const struct cbd_env_ops env_ops = {
     .run = env_run,
 };
 
+void cbd_shim_env_processors(struct cbd_env *env, unsigned count)
+{
+    SHIM_ASSERT(count >= 1 && count <= CBD_SHIM_PROCESSORS_MAX);
+    impl(env)->processors = count;
+    env->ops = count > 1 ? &env_ops : &env_ops_one;
+}
+
 /* A condition variable whose timed waits do not follow changes of the wall clock. */
 static int monotonic_cond_init(pthread_cond_t *cond)
 {
@@ -194,7 +201,7 @@ int cbd_shim_env_open(void (*report)(void *arg, const struct cbd_report *report)
     *env = NULL;
     if (e == NULL)
         return shim_fail(err, CBD_E_NOMEM, ENOMEM, "environment", "no memory");
-    e->env.ops = shim_processors() > 1 ? &env_ops : &env_ops_one;
+    cbd_shim_env_processors(&e->env, shim_processors());
     e->report = report;
     e->arg = arg;
     e->arena = shim_arena_open();

@@ -10,9 +10,10 @@
 #include <signal.h>
 #include <stdatomic.h>
 
+#include "cbd/shim/env.h"
 #include "shim_common.h"
 
-#define THREADS_MAX 16u
+#define PROCESSORS_MAX 16u /* that are taken without being told */
 
 struct jobs {
     void (*job)(void *arg, unsigned n);
@@ -36,14 +37,14 @@ unsigned shim_processors(void)
     cpu_set_t set;
     int n = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
 
-    return n < 1 ? 1 : n > (int)THREADS_MAX ? THREADS_MAX : (unsigned)n;
+    return n < 1 ? 1 : n > (int)PROCESSORS_MAX ? PROCESSORS_MAX : (unsigned)n;
 }
 
-void shim_run(void (*job)(void *arg, unsigned n), void *arg, unsigned count)
+void shim_run(void (*job)(void *arg, unsigned n), void *arg, unsigned count, unsigned threads)
 {
     struct jobs jobs = {.job = job, .arg = arg, .count = count};
-    unsigned threads = shim_processors(), started = 0;
-    pthread_t id[THREADS_MAX];
+    unsigned started = 0;
+    pthread_t id[CBD_SHIM_PROCESSORS_MAX];
     sigset_t all, before;
 
     /* Signals are the business of the program's own threads; faults still reach the worker. */

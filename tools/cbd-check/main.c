@@ -7,6 +7,8 @@
 
 #include "cbd/check.h"
 #include "cbd/pcache.h"
+#include "cbd/shim/env.h"
+#include "interrupt.h"
 #include "mend.h"
 #include "pcache.h"
 #include "report.h"
@@ -35,6 +37,7 @@ static const struct cbd_tool_option options[] = {
     {'v', "verbose", NULL, "say what each repair would do and cost; count everything"},
     {'q', "quiet", NULL, "errors only"},
     {KEY_JSON, "json", NULL, "one JSON document on standard output; no prompts"},
+    {'j', "jobs", "N", "look at N segments at a time; as it is, one for each processor"},
     {'C', "progress-fd", "FD", "lines of progress on this descriptor"},
 };
 
@@ -60,6 +63,7 @@ struct arguments {
     bool no, preen, yes, loss;
     bool force, data, verbose, quiet, json;
     int progress_fd;
+    unsigned jobs; /* 0: not told */
 };
 
 static const struct cbd_check_pass *find_pass(const char *name)
@@ -105,6 +109,17 @@ static int parse_fd(const char *text, int *fd)
     return 0;
 }
 
+static int parse_jobs(const char *text, unsigned *jobs)
+{
+    char why[256];
+    uint64_t n;
+
+    if (cbd_tool_parse_number("-j", text, 1, CBD_SHIM_PROCESSORS_MAX, &n, why, sizeof(why)) != 0)
+        return cbd_tool_usage_error(&usage, "%s", why);
+    *jobs = (unsigned)n;
+    return 0;
+}
+
 /* 0, or the exit code with *end set. */
 static int parse(int argc, char **argv, struct arguments *a, bool *end)
 {
@@ -146,6 +161,11 @@ static int parse(int argc, char **argv, struct arguments *a, bool *end)
             if (code != 0)
                 return code;
             break;
+        case 'j':
+            code = parse_jobs(parser.argument, &a->jobs);
+            if (code != 0)
+                return code;
+            break;
         case 'f':
             a->force = true;
             break;
@@ -179,6 +199,8 @@ struct run {
     struct report report;
     struct cbd_tool_progress progress;
     bool passing;
+    bool quiet;
+    bool cancelled;
 };
 
 static int found(void *arg, const struct cbd_check_finding *finding)
@@ -193,6 +215,12 @@ static int progress(void *arg, uint64_t done, uint64_t total)
 {
     struct run *run = arg;
 
+    if (interrupt_came()) {
+        run->cancelled = true;
+        return CBD_E_TIMEDOUT;
+    }
+    if (run->quiet)
+        return 0;
     if (!run->passing)
         cbd_tool_progress_begin(&run->progress, "segments", total);
     run->passing = true;
@@ -223,20 +251,23 @@ static unsigned choose(const struct cbd_tool_device *device, const struct argume
 static int check(const struct cbd_tool_device *device, const struct arguments *a,
                  struct cbd_check_summary *summary)
 {
-    struct run run = {.passing = false};
+    struct run run = {.quiet = a->quiet};
     struct cbd_check_options check_options = {
         .flags = choose(device, a, summary),
-        .progress = a->quiet ? NULL : progress,
+        .progress = progress,
     };
     int code = CBD_EXIT_CLEAN;
     int error;
 
+    interrupt_catch();
     cbd_tool_progress_open(&run.progress, a->progress_fd);
     report_open(&run.report, a->path, a->json, a->verbose, a->quiet);
     error = cbd_check_run(device->pm, device->env, &check_options, found, &run, summary);
     if (run.passing)
         cbd_tool_progress_end(&run.progress);
-    if (error != 0) {
+    if (run.cancelled) {
+        code = CBD_EXIT_CANCELLED | (summary->errors != 0 ? CBD_EXIT_LEFT : 0);
+    } else if (error != 0) {
         cbd_tool_error_code(a->path, "cannot be checked", error);
         code = CBD_EXIT_OPERATIONAL;
     } else if (summary->errors != 0) {
@@ -313,6 +344,8 @@ int main(int argc, char **argv)
                                 repairs(&a) || a.apply != NULL ? 0 : CBD_SHIM_PMEM_READONLY, 0);
     if (code != 0)
         return code;
+    if (a.jobs != 0)
+        cbd_shim_env_processors(device.env, a.jobs);
     if (a.apply == NULL && cbd_pcache_probe(device.pm)) {
         code = check_pcache(&device, &a);
         cbd_tool_device_close(&device);

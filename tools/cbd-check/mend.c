@@ -3,12 +3,12 @@
 #include "mend.h"
 
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cbd/repair.h"
+#include "interrupt.h"
 #include "report.h"
 #include "tool_exit.h"
 #include "tool_message.h"
@@ -29,19 +29,11 @@ struct mend {
     bool undo_open;
 };
 
-static volatile sig_atomic_t interrupted;
-
-static void on_signal(int number)
-{
-    (void)number;
-    interrupted = 1;
-}
-
 static int progress(void *arg, uint64_t done, uint64_t total)
 {
     struct mend *m = arg;
 
-    if (interrupted) {
+    if (interrupt_came()) {
         m->cancelled = true;
         return CBD_E_TIMEDOUT;
     }
@@ -74,7 +66,7 @@ static enum cbd_repair_answer ask(struct mend *m, bool yes)
     for (;;) {
         printf("    repair it? %s, a for all, q to end: ", yes ? "[y]/n" : "y/[n]");
         fflush(stdout);
-        if (interrupted || fgets(line, sizeof(line), stdin) == NULL || line[0] == 'q') {
+        if (interrupt_came() || fgets(line, sizeof(line), stdin) == NULL || line[0] == 'q') {
             m->cancelled = true;
             return CBD_REPAIR_STOP;
         }
@@ -96,7 +88,7 @@ static enum cbd_repair_answer decide(void *arg, const struct cbd_repair_offer *o
 
     pause_progress(m);
     report_offer(&m->report, offer);
-    if (interrupted) {
+    if (interrupt_came()) {
         m->cancelled = true;
         answer = CBD_REPAIR_STOP;
     } else if (offer->possible && (m->options->policy == MEND_YES || m->all)) {
@@ -158,15 +150,13 @@ int mend_run(struct cbd_pmem *pm, struct cbd_env *env, const struct mend_options
         .before = options->undo_path != NULL ? before : NULL,
     };
     struct mend *m = calloc(1, sizeof(*m));
-    struct sigaction action = {.sa_handler = on_signal}; /* a second one ends the program */
     int error, code;
 
     if (m == NULL) {
         cbd_tool_error_code(options->path, "cannot be checked", CBD_E_NOMEM);
         return CBD_EXIT_OPERATIONAL;
     }
-    action.sa_flags = (int)SA_RESETHAND;
-    sigaction(SIGINT, &action, NULL);
+    interrupt_catch();
     m->options = options;
     m->pm = pm;
     m->env = env;

@@ -164,7 +164,11 @@ struct cbd_check_summary {
  *
  * 0: the check ran to its end, and out->errors tells whether anything is wrong. CBD_E_NOTCBD,
  * CBD_E_CORRUPT, CBD_E_VERSION: there is no usable superblock (this is a finding as well, but for
- * NOTCBD). CBD_E_NOMEM. Uses alloc and free of `env` only. Nothing else may use the device.
+ * NOTCBD). CBD_E_NOMEM. Uses alloc, free and run of `env` only. Nothing else may use the device.
+ *
+ * Where env has run, records of several segments are read at a time, and read() of `pm` is called by
+ * several threads. Callbacks are called by the caller's thread only, and nothing of what they get, of
+ * their order, or of *out depends on run; but with options.record or options.segment it is not used.
  */
 int cbd_check_run(struct cbd_pmem *pm, struct cbd_env *env, const struct cbd_check_options *options,
                   int (*found)(void *arg, const struct cbd_check_finding *finding), void *arg,

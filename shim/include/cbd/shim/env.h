@@ -17,6 +17,15 @@
 int cbd_shim_env_open(void (*report)(void *arg, const struct cbd_report *report), void *arg,
                       struct cbd_env **env, struct cbd_shim_error *err) CBD_MUST_CHECK;
 
+#define CBD_SHIM_PROCESSORS_MAX 64u
+
+/*
+ * How many jobs run() does at a time; 1: it is not there, and the core does one thing after the
+ * other. 1 .. CBD_SHIM_PROCESSORS_MAX; as opened: the processors that the process may use, at most
+ * 16. Before anything else uses env.
+ */
+void cbd_shim_env_processors(struct cbd_env *env, unsigned count);
+
 /* Nobody may wait. env may be NULL. */
 void cbd_shim_env_close(struct cbd_env *env);
 
