@@ -211,7 +211,7 @@ size_t sim_workload_lines(const struct sim_workload *w)
         disks = disks || w->config.disk_bytes[n] != usual.config.disk_bytes[n];
     lines += disks;
     if (w->cut.where != SIM_WORK_NOWHERE)
-        lines += 1u + w->cut.again + w->cut.lost_copy +
+        lines += 1u + w->cut.again + w->cut.lost_copy + w->cut.faulty +
                  (w->cut.twice || w->cut.backing || w->cut.written || w->cut.full);
     return lines;
 }

@@ -52,6 +52,7 @@ static void read_text(struct sim_workload *w, const char *text)
 static void test_what_is_printed_is_read_back(void **state)
 {
     struct sim_workload w, again;
+    size_t lines = 0;
     char *text;
 
     (void)state;
@@ -62,6 +63,9 @@ static void test_what_is_printed_is_read_back(void **state)
     assert_int_equal(w.cut.survive.names, 3);
     text = print(&w);
     assert_string_equal(text, full_text);
+    for (const char *at = text; *at != '\0'; at++)
+        lines += *at == '\n';
+    assert_int_equal(sim_workload_lines(&w), lines);
     read_text(&again, text);
     assert_true(sim_workload_equal(&w, &again));
     again.ops[3].len_bytes -= 4096;
