@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "answer.h"
 #include "cbd/repair.h"
 #include "interrupt.h"
 #include "report.h"
@@ -61,22 +62,22 @@ static void pause_progress(struct mend *m)
 /* An empty line takes the default. What is no answer is asked again. */
 static enum cbd_repair_answer ask(struct mend *m, bool yes)
 {
-    char line[64];
+    char first;
 
     for (;;) {
         printf("    repair it? %s, a for all, q to end: ", yes ? "[y]/n" : "y/[n]");
         fflush(stdout);
-        if (interrupt_came() || fgets(line, sizeof(line), stdin) == NULL || line[0] == 'q') {
+        if (interrupt_came() || !answer_read(&first) || first == 'q') {
             m->cancelled = true;
             return CBD_REPAIR_STOP;
         }
-        if (line[0] == '\n')
+        if (first == '\n')
             return yes ? CBD_REPAIR_FIX : CBD_REPAIR_SKIP;
-        if (line[0] == 'a')
+        if (first == 'a')
             m->all = true;
-        if (line[0] == 'a' || line[0] == 'y')
+        if (first == 'a' || first == 'y')
             return CBD_REPAIR_FIX;
-        if (line[0] == 'n')
+        if (first == 'n')
             return CBD_REPAIR_SKIP;
     }
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Writes metadata of a dm-pcache device again; what is replaced goes to the undo file first. */
 #include <stdio.h>
-#include <string.h>
 
+#include "answer.h"
 #include "cbd/pcache.h"
 #include "pcache.h"
 #include "tool_exit.h"
@@ -79,15 +79,15 @@ static void say(const struct cbd_tool_device *device, unsigned what, const char 
 /* Whether to go on. An empty line is a yes: nothing is lost by it. */
 static bool ask(void)
 {
-    char line[64];
+    char first;
 
     do {
         printf("    write it again? It costs nothing: log and data stay as they are. [y]/n: ");
         fflush(stdout);
-        if (fgets(line, sizeof(line), stdin) == NULL)
+        if (!answer_read(&first))
             return false;
-    } while (strchr("yn\n", line[0]) == NULL);
-    return line[0] != 'n';
+    } while (first != 'y' && first != 'n' && first != '\n');
+    return first != 'n';
 }
 
 int pcache_mend(const struct cbd_tool_device *device, const struct pcache_options *options,

@@ -2,6 +2,7 @@
 /* Progress for people and for programs. */
 #include "tool_progress.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -48,6 +49,8 @@ static void show(struct cbd_tool_progress *progress, uint64_t done)
 
 void cbd_tool_progress_open(struct cbd_tool_progress *progress, int fd)
 {
+    if (fd >= 0)
+        signal(SIGPIPE, SIG_IGN); /* a reader that goes away ends no repair */
     *progress = (struct cbd_tool_progress){.fd = fd, .bar = fd < 0 && isatty(STDERR_FILENO) == 1};
 }
 
