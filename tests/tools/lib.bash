@@ -29,6 +29,13 @@ expect() {
 says() { cat out err | grep -qF -- "$1" || flunk "$command: does not say '$1'"; }
 says_not() { ! cat out err | grep -qF -- "$1" || flunk "$command: says '$1'"; }
 
+# says_costs: of each problem in the output, what a repair does and what that costs.
+says_costs() {
+    awk '/: error [0-9]+: /{n++; getline a; getline b
+             if (a !~ /^    repair: ./ || (b !~ /^    costs: ./ && a !~ /^    repair: none/)) bad = 1}
+         END{exit bad || !n}' out || flunk "$command: does not say what each repair does and costs"
+}
+
 # remember FILE..., untouched: content, size and names of everything in the directory.
 remember() { sums=$(find . -type f ! -name out ! -name err -exec sha256sum {} + | sort); }
 untouched() {

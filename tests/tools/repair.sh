@@ -38,8 +38,13 @@ poke pm 4200
 remember
 expect 4 cbd-check -f pm
 expect 4 cbd-check -n -f pm
+says_costs
+says "costs: nothing"
 untouched
+expect 4 cbd-check -n -q -f pm
+says_not "costs"
 expect 1 cbd-check -p -f --undo undo pm
+says_costs
 says " 1002: "
 says "repair: write it again from a valid copy"
 says "costs: nothing"
@@ -87,11 +92,16 @@ untouched
 cp fresh pm
 poke pm $((record + 20))
 remember
+expect 4 cbd-check -n -f pm
+says_costs
+says "costs: the range, if it was dirty"
 expect 4 cbd-check -p -f pm
 says " 3001: "
+says_costs
 untouched
 expect 4 cbd-check -y -f pm
 says "needs --allow-data-loss"
+says_costs
 untouched
 expect 1 cbd-check -y --allow-data-loss -f --undo undo2 pm
 says "dirty bytes of backend 0, bytes"

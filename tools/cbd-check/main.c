@@ -34,7 +34,7 @@ static const struct cbd_tool_option options[] = {
     {KEY_PASS, "pass", "NAME",
      "only this pass and what it needs: tables, records, headers,\n"
      "orders or data"},
-    {'v', "verbose", NULL, "say what each repair would do and cost; count everything"},
+    {'v', "verbose", NULL, "notes say what becomes of them; count everything"},
     {'q', "quiet", NULL, "errors only"},
     {KEY_JSON, "json", NULL, "one JSON document on standard output; no prompts"},
     {'j', "jobs", "N", "look at N segments at a time; as it is, one for each processor"},

@@ -100,8 +100,8 @@ static void text_finding(const struct report *r, const struct cbd_check_finding 
         printf(": backend %" PRIu32 ", bytes %" PRIu64 "..%" PRIu64 "%s", f->backend, f->addr_bytes,
                f->addr_bytes + f->len_bytes - 1, f->dirty ? ", dirty" : "");
     printf("\n");
-    /* The faults of that driver go on doing harm: what to do about them is always said. */
-    if ((r->verbose && !r->repairing) || (hole[0] != '\0' && error))
+    /* A repair says it by the offer. What to do about the faults of that driver is always said. */
+    if ((!r->repairing && !r->quiet && (error || r->verbose)) || (hole[0] != '\0' && error))
         printf("    repair: %s\n    costs: %s\n", f->problem->repair, f->problem->cost);
 }
 
