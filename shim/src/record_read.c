@@ -34,12 +34,13 @@ int cbd_record_reader_open_memory(const void *bytes, uint64_t len,
         return shim_fail(err, CBD_E_NOTCBD, 0, "record", "too short: got %llu bytes, limit %zu",
                          (unsigned long long)len, sizeof(head));
     memcpy(&head, bytes, sizeof(head));
-    if (memcmp(head.magic, CBD_RECORD_MAGIC, sizeof(head.magic)) != 0 ||
-        head.hash != cbd_record_hash(&head, offsetof(struct cbd_record_head, hash)))
+    if (memcmp(head.magic, CBD_RECORD_MAGIC, sizeof(head.magic)) != 0)
         return shim_fail(err, CBD_E_NOTCBD, 0, "record", "this is no record");
     if (head.version != CBD_RECORD_VERSION)
         return shim_fail(err, CBD_E_VERSION, 0, "record", "version: got %u, limit %u", head.version,
                          CBD_RECORD_VERSION);
+    if (head.hash != cbd_record_hash(&head, offsetof(struct cbd_record_head, hash)))
+        return shim_fail(err, CBD_E_NOTCBD, 0, "record", "the checksum of its head is wrong");
     r = calloc(1, sizeof(*r));
     if (r == NULL)
         return shim_fail(err, CBD_E_NOMEM, ENOMEM, "record", "no memory");
@@ -142,7 +143,8 @@ static bool valid(const struct cbd_record_event *e)
     case CBD_RECORD_COPY:
         return e->data_bytes == e->len && e->flags <= CBD_PMEM_NT;
     case CBD_RECORD_SET:
-        return e->data_bytes == 0 && e->flags <= CBD_PMEM_NT && e->arg <= UINT8_MAX;
+        return e->data_bytes == 0 && e->flags <= CBD_PMEM_NT && e->arg <= UINT8_MAX &&
+               e->len <= CBD_RECORD_DATA_MAX;
     case CBD_RECORD_DISK_SUBMIT:
         return what < CBD_RECORD_REQUESTS && what != CBD_RECORD_READ &&
                e->data_bytes == (what == CBD_RECORD_WRITE ? e->len : 0);

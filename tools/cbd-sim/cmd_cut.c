@@ -11,6 +11,7 @@
 #include "sim_base.h"
 #include "sim_tool.h"
 #include "tool_exit.h"
+#include "tool_json.h"
 #include "tool_message.h"
 #include "tool_options.h"
 #include "tool_size.h"
@@ -26,6 +27,7 @@ enum {
     OPT_OUT,
     OPT_DROP,
     OPT_FORGET,
+    OPT_JSON,
 };
 
 static const struct cbd_tool_option options[] = {
@@ -42,6 +44,7 @@ static const struct cbd_tool_option options[] = {
      "leave out this persist call (a name of 'cbd-sim drops'): shows that the\n"
      "judge sees it"},
     {OPT_FORGET, "forget-flushes", NULL, "the disks answer flushes and do nothing: the same"},
+    {OPT_JSON, "json", NULL, "the result as JSON"},
 };
 
 static const struct cbd_tool_usage usage = {
@@ -60,7 +63,7 @@ static const struct cbd_tool_usage usage = {
 struct parsed {
     const char *path, *out;
     uint64_t at, random, seed, subsets;
-    bool one, forget;
+    bool one, forget, json;
     enum cbd_step drop;
     enum sim_model model;
 };
@@ -99,16 +102,44 @@ static int write_out(const struct parsed *p, struct cut_world *w, uint64_t n,
     return CBD_EXIT_OPERATIONAL;
 }
 
-static int cut_all(const struct parsed *p, struct cut_world *w)
+/* Why the record has no more events. */
+static const char *end_of(const struct cut_world *w)
 {
-    uint64_t count, violations = 0, states = 0, *places = draw_places(p, w, &count);
+    return w->clean_end         ? "the end of the server"
+           : w->end_why != NULL ? w->end_why
+           : w->full            ? "its bound was reached"
+                                : "nothing was recorded behind it";
+}
+
+struct violation {
+    uint64_t place, subset;
+    char why[CUT_TEXT_BYTES];
+};
+
+struct result {
+    uint64_t places, states, violations;
+    struct violation shown[SHOWN_MAX]; /* the first ones */
+};
+
+static void judge(struct cut_world *w, uint64_t place, uint64_t subset,
+                  const struct sim_crash *crash, struct result *r)
+{
+    struct violation v = {place, subset, ""};
+
+    if (!cut_run(w, crash, v.why) && r->violations++ < SHOWN_MAX)
+        r->shown[r->violations - 1] = v;
+}
+
+static int cut_all(const struct parsed *p, struct cut_world *w, struct result *r)
+{
+    uint64_t *places = draw_places(p, w, &r->places);
     struct cbd_tool_progress progress;
     char why[CUT_TEXT_BYTES];
     int code = 0;
 
     cbd_tool_progress_open(&progress, -1);
-    cbd_tool_progress_begin(&progress, "cutting", count);
-    for (uint64_t i = 0; i < count && code == 0; i++) {
+    cbd_tool_progress_begin(&progress, "cutting", r->places);
+    for (uint64_t i = 0; i < r->places && code == 0; i++) {
         if (!cut_world_advance(w, places[i], why)) {
             cbd_tool_error(p->path, "%s", why);
             code = CBD_EXIT_OPERATIONAL;
@@ -116,35 +147,79 @@ static int cut_all(const struct parsed *p, struct cut_world *w)
         for (uint64_t s = p->out != NULL ? p->subsets - 1 : 0; s < p->subsets && code == 0; s++) {
             struct sim_crash crash = sim_crash_subset(s, sim_rng_mix(p->seed, places[i]));
 
-            states++;
-            if (p->out != NULL) {
+            r->states++;
+            if (p->out != NULL)
                 code = write_out(p, w, i, &crash);
-            } else if (!cut_run(w, &crash, why)) {
-                if (violations++ < SHOWN_MAX)
-                    printf("violation at place %" PRIu64 ", subset %" PRIu64 ": %s\n", places[i], s,
-                           why);
-            }
+            else
+                judge(w, places[i], s, &crash, r);
         }
         cbd_tool_progress_update(&progress, i + 1);
     }
     cbd_tool_progress_end(&progress);
     free(places);
-    if (code != 0)
-        return code;
-    printf("%" PRIu64 " places cut, %" PRIu64 " states %s, %" PRIu64 " violations\n", count, states,
-           p->out != NULL ? "written" : "recovered and judged", violations);
-    return violations != 0 ? CBD_EXIT_LEFT : CBD_EXIT_CLEAN;
+    return code;
 }
 
-static void describe(const struct cut_world *w)
+static int print_text(const struct parsed *p, const struct cut_world *w, const struct result *r)
 {
-    printf("%" PRIu64 " events, %" PRIu64 " answers, %u disks, %s\n", w->places, w->answers,
-           w->disk_count, w->clean_end ? "up to the end of the server" : "cut off");
+    printf("%" PRIu64 " events, %" PRIu64 " answers, %u disk%s, ", w->places, w->answers,
+           w->disk_count, w->disk_count == 1 ? "" : "s");
+    if (w->clean_end)
+        printf("up to the end of the server\n");
+    else
+        printf("cut off at byte %" PRIu64 ": %s\n", w->end_bytes, end_of(w));
+    for (uint64_t i = 0; i < r->violations && i < SHOWN_MAX; i++)
+        printf("violation at place %" PRIu64 ", subset %" PRIu64 ": %s\n", r->shown[i].place,
+               r->shown[i].subset, r->shown[i].why);
+    printf("%" PRIu64 " place%s cut, %" PRIu64 " states %s, %" PRIu64 " violations\n", r->places,
+           r->places == 1 ? "" : "s", r->states,
+           p->out != NULL ? "written" : "recovered and judged", r->violations);
+    return fflush(stdout) == 0 ? 0 : CBD_E_SYSTEM;
+}
+
+static int print_json(const struct parsed *p, const struct cut_world *w, const struct result *r)
+{
+    json_t *document = cbd_tool_json_document("cbd-sim-cut", 1), *o, *rows;
+    int error;
+
+    cbd_tool_json_bool(document, "good", r->violations == 0);
+    o = cbd_tool_json_object(document, "record");
+    cbd_tool_json_u64(o, "pmem_bytes", w->pmem->pm.size_bytes);
+    cbd_tool_json_u64(o, "events", w->places);
+    cbd_tool_json_u64(o, "answers", w->answers);
+    cbd_tool_json_bool(o, "complete", w->clean_end);
+    cbd_tool_json_u64(o, "end_bytes", w->end_bytes);
+    cbd_tool_json_text(o, "end", end_of(w));
+    rows = cbd_tool_json_array(document, "disks");
+    for (unsigned i = 0; i < w->disk_count; i++) {
+        o = cbd_tool_json_append_object(rows);
+        cbd_tool_json_text(o, "name", w->disks[i].name);
+        cbd_tool_json_u64(o, "size_bytes", w->disks[i].disk.size_bytes);
+        cbd_tool_json_bool(o, "durable_at_flush", w->history[i].on_flush);
+        cbd_tool_json_u64(o, "requests", w->history[i].request_count);
+    }
+    cbd_tool_json_text(document, "model", cbd_sim_model_name(p->model));
+    cbd_tool_json_u64(document, "seed", p->seed);
+    cbd_tool_json_u64(document, "places", r->places);
+    cbd_tool_json_u64(document, "states", r->states);
+    cbd_tool_json_bool(document, "judged", p->out == NULL);
+    cbd_tool_json_u64(document, "violations", r->violations);
+    rows = cbd_tool_json_array(document, "first_violations");
+    for (uint64_t i = 0; i < r->violations && i < SHOWN_MAX; i++) {
+        o = cbd_tool_json_append_object(rows);
+        cbd_tool_json_u64(o, "place", r->shown[i].place);
+        cbd_tool_json_u64(o, "subset", r->shown[i].subset);
+        cbd_tool_json_text(o, "what", r->shown[i].why);
+    }
+    error = cbd_tool_json_print(document, stdout);
+    json_decref(document);
+    return error;
 }
 
 static int run(const struct parsed *p)
 {
     struct cut_world *w = sim_zalloc(1, sizeof(*w));
+    struct result *result = sim_zalloc(1, sizeof(*result));
     char why[CUT_TEXT_BYTES];
     int code = CBD_EXIT_OPERATIONAL;
 
@@ -158,13 +233,15 @@ static int run(const struct parsed *p)
         w->pmem->drop_step = p->drop;
         for (unsigned i = 0; i < w->disk_count; i++)
             w->disks[i].forgets = p->forget;
-        describe(w);
-        code = cut_all(p, w);
+        code = cut_all(p, w, result);
+        if (code == 0 && (p->json ? print_json(p, w, result) : print_text(p, w, result)) != 0)
+            code = CBD_EXIT_OPERATIONAL;
+        if (code == 0)
+            code = result->violations != 0 ? CBD_EXIT_LEFT : CBD_EXIT_CLEAN;
     }
     cut_world_close(w);
     free(w);
-    if (fflush(stdout) != 0)
-        code = CBD_EXIT_OPERATIONAL;
+    free(result);
     return code;
 }
 
@@ -179,6 +256,9 @@ static int take(struct parsed *p, const struct cbd_tool_parser *parser)
         return 0;
     case OPT_FORGET:
         p->forget = true;
+        return 0;
+    case OPT_JSON:
+        p->json = true;
         return 0;
     case OPT_DROP:
         for (p->drop = (enum cbd_step)1; p->drop < CBD_STEP_COUNT; p->drop++)

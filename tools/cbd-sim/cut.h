@@ -22,6 +22,7 @@
 #define CUT_TEXT_BYTES 512u
 #define CUT_DISK_BYTES_MAX (UINT64_C(1) << 40)
 #define CUT_PMEM_BYTES_MAX (UINT64_C(1) << 36)
+#define CUT_ENTRIES_MAX (UINT64_C(1) << 26) /* of a history: 4 KiB pages of all its requests */
 
 /* ---- cut_disk.c: one disk with a volatile cache ---- */
 
@@ -40,6 +41,7 @@ struct cut_sync {
 
 struct cut_undo {
     uint64_t sector;
+    bool first; /* nothing was written to its chunk before */
     uint8_t old[CUT_SECTOR_BYTES];
 };
 
@@ -127,14 +129,22 @@ struct cut_world {
     uint64_t answers;
     uint64_t place, time_ns; /* where it is, of the last event */
     bool clean_end;
+    bool full;           /* the bound of the record was reached */
+    const char *end_why; /* static: what ended the record; NULL: it is whole */
+    uint64_t end_bytes;  /* where it ended */
     /* threads of the record on the threads of the simulated pmem */
     uint32_t slot_thread[SIM_PEND_THREADS];
     uint64_t slot_used[SIM_PEND_THREADS];
     bool slot_open[SIM_PEND_THREADS]; /* has stored since its last fence */
 };
 
-/* Reads the record once, for its history, and stands at place 0. False: a sentence in why. */
+/*
+ * Reads the record once, for its history, and stands at place 0. False: a sentence in why. Close it
+ * in both cases; the reader is closed with it.
+ */
 bool cut_world_open(struct cut_world *w, const char *path, enum sim_model model,
+                    char why[CUT_TEXT_BYTES]);
+bool cut_world_read(struct cut_world *w, struct cbd_record_reader *reader, enum sim_model model,
                     char why[CUT_TEXT_BYTES]);
 void cut_world_close(struct cut_world *w);
 
@@ -157,8 +167,8 @@ bool cut_judge_disk(const struct cut_history *h, uint64_t place, const uint64_t 
 
 bool cut_history_request(struct cut_history *h, const struct cbd_record_event *e, const void *data,
                          uint64_t place, uint64_t disk_sectors, uint32_t *index);
-/* Orders what was collected. `mem` is the disk at the beginning. */
-void cut_history_finish(struct cut_history *h, const uint8_t *mem);
+/* Orders what was collected. `mem` is the disk at the beginning. False: too much, in why. */
+bool cut_history_finish(struct cut_history *h, const uint8_t *mem, char why[CUT_TEXT_BYTES]);
 /* What a read returned, when the rest is finished. */
 void cut_history_read(struct cut_history *h, uint64_t sector, const uint64_t *hashes,
                       uint64_t sectors, uint64_t place);

@@ -23,6 +23,7 @@ static void write_sector(struct cut_disk *d, uint64_t sector, const uint8_t *dat
     if (d->logging) {
         d->undo = sim_grow(d->undo, &d->undo_cap, d->undo_count + 1, sizeof(*d->undo));
         d->undo[d->undo_count].sector = sector;
+        d->undo[d->undo_count].first = !used;
         memcpy(d->undo[d->undo_count++].old, at, CUT_SECTOR_BYTES);
     }
     if (data != NULL)
@@ -32,12 +33,17 @@ static void write_sector(struct cut_disk *d, uint64_t sector, const uint8_t *dat
     d->used[chunk / 64] |= UINT64_C(1) << chunk % 64;
 }
 
-/* Skips what was never written: a discard of a whole disk costs its chunks. */
+/* Skips what was never written: a discard of a whole disk costs a 64th of its chunks. */
 static uint64_t skip_unused(const struct cut_disk *d, uint64_t off, uint64_t end)
 {
-    while (off < end && (d->used[off / CHUNK_BYTES / 64] >> off / CHUNK_BYTES % 64 & 1) == 0)
-        off = (off / CHUNK_BYTES + 1) * CHUNK_BYTES;
-    return off;
+    while (off < end) {
+        uint64_t chunk = off / CHUNK_BYTES, word = d->used[chunk / 64] >> chunk % 64;
+
+        if ((word & 1) != 0)
+            return off;
+        off = (word == 0 ? chunk / 64 * 64 + 64 : chunk + 1) * CHUNK_BYTES;
+    }
+    return end;
 }
 
 static void write_range(struct cut_disk *d, uint64_t off, uint64_t len, const uint8_t *data)
@@ -77,13 +83,23 @@ static void submit(struct cbd_disk *disk, struct cbd_disk_io *io)
 
 static const struct cbd_disk_ops ops = {.submit = submit};
 
+/* As the core has it: it is shown, and files are called by it. */
+static bool name_valid(const uint8_t *name, uint32_t len)
+{
+    for (uint32_t i = 0; i < len; i++)
+        if (name[i] < 0x20 || name[i] == 0x7f)
+            return false;
+    return len > 0;
+}
+
 bool cut_disk_init(struct cut_disk *d, const struct cbd_record_event *e, const void *name)
 {
     uint64_t block = e->len;
 
     memset(d, 0, sizeof(*d));
-    if (block < 512 || block > 4096 || (block & (block - 1)) != 0 || e->off == 0 ||
-        e->off > CUT_DISK_BYTES_MAX || e->off % block != 0)
+    if (!name_valid(name, e->data_bytes) || block < 512 || block > 4096 ||
+        (block & (block - 1)) != 0 || e->off == 0 || e->off > CUT_DISK_BYTES_MAX ||
+        e->off % block != 0)
         return false;
     d->disk = (struct cbd_disk){.ops = &ops,
                                 .size_bytes = e->off,
@@ -207,6 +223,14 @@ void cut_disk_crash(struct cut_disk *d, const struct sim_crash *crash)
         bool whole = sim_rng_chance(&rng, keep, 8), survives = false;
 
         for (uint64_t at = 0; at < p->len; at += CUT_SECTOR_BYTES, unit++) {
+            if (p->data == NULL) { /* zeroes over what is zeroes: nothing to decide */
+                uint64_t next = skip_unused(d, p->off + at, p->off + p->len) - p->off;
+
+                unit += (next - at) / CUT_SECTOR_BYTES;
+                at = next;
+                if (at >= p->len)
+                    break;
+            }
             switch (crash->kind) {
             case SIM_CRASH_NONE:
                 survives = false;
@@ -238,8 +262,11 @@ void cut_disk_restore(struct cut_disk *d)
 {
     while (d->undo_count > 0) {
         const struct cut_undo *u = &d->undo[--d->undo_count];
+        uint64_t chunk = u->sector * CUT_SECTOR_BYTES / CHUNK_BYTES;
 
         memcpy(d->mem + u->sector * CUT_SECTOR_BYTES, u->old, CUT_SECTOR_BYTES);
+        if (u->first)
+            d->used[chunk / 64] &= ~(UINT64_C(1) << chunk % 64);
     }
     d->logging = false;
 }

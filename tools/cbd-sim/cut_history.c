@@ -3,6 +3,8 @@
  * The history of one served disk: every request with its places, and for each page that any of them
  * touches the list of those, by submission.
  */
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "cut.h"
@@ -53,23 +55,26 @@ static int by_page(const void *a, const void *b)
     return x->request < y->request ? -1 : x->request > y->request;
 }
 
-static void add_entries(struct cut_history *h, uint32_t index)
+static bool add_entries(struct cut_history *h, uint32_t index)
 {
     const struct cut_request *r = &h->requests[index];
     uint64_t last;
 
     if (r->sectors == 0)
-        return;
+        return true;
     if (r->hashes == NULL && r->sectors > WIDE_SECTORS) {
         h->wide = sim_grow(h->wide, &h->wide_cap, h->wide_count + 1, sizeof(*h->wide));
         h->wide[h->wide_count++] = index;
-        return;
+        return true;
     }
     last = (r->sector + r->sectors - 1) / CUT_PAGE_SECTORS;
+    if (last - r->sector / CUT_PAGE_SECTORS >= CUT_ENTRIES_MAX - h->entry_count)
+        return false;
     for (uint64_t page = r->sector / CUT_PAGE_SECTORS; page <= last; page++) {
         h->entries = sim_grow(h->entries, &h->entry_cap, h->entry_count + 1, sizeof(*h->entries));
         h->entries[h->entry_count++] = (struct cut_entry){.page = page, .request = index};
     }
+    return true;
 }
 
 static void make_pages(struct cut_history *h, const uint8_t *mem)
@@ -99,16 +104,24 @@ static void make_pages(struct cut_history *h, const uint8_t *mem)
                 mem + h->pages[p].page * CUT_PAGE_BYTES + s * CUT_SECTOR_BYTES, CUT_SECTOR_BYTES);
 }
 
-void cut_history_finish(struct cut_history *h, const uint8_t *mem)
+bool cut_history_finish(struct cut_history *h, const uint8_t *mem, char why[CUT_TEXT_BYTES])
 {
-    size_t *order = sim_zalloc(h->request_count + 1, sizeof(*order)), flushes = 0;
+    size_t *order, flushes = 0;
     uint64_t *earliest;
 
     for (uint32_t i = 0; i < h->request_count; i++) {
+        if (add_entries(h, i))
+            continue;
+        snprintf(why, CUT_TEXT_BYTES,
+                 "the requests touch too many pages: got more up to place %" PRIu64
+                 ", limit %" PRIu64 " for a disk",
+                 h->requests[i].submit, CUT_ENTRIES_MAX);
+        return false;
+    }
+    order = sim_zalloc(h->request_count + 1, sizeof(*order));
+    for (uint32_t i = 0; i < h->request_count; i++)
         if (h->requests[i].sync)
             order[flushes++] = i;
-        add_entries(h, i);
-    }
     h->flushes = flushes;
     /* earliest[f]: the first answer to any flush that was submitted as flush f, or later */
     earliest = sim_zalloc(flushes + 1, 8);
@@ -142,6 +155,7 @@ void cut_history_finish(struct cut_history *h, const uint8_t *mem)
     free(order);
     free(earliest);
     make_pages(h, mem);
+    return true;
 }
 
 const struct cut_page *cut_history_page(const struct cut_history *h, uint64_t page)

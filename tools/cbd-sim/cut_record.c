@@ -15,6 +15,20 @@ static bool wrong(char why[CUT_TEXT_BYTES], const char *what, uint64_t place)
     return false;
 }
 
+/* What the event has, beside what bounds it. */
+static bool wrong_event(const struct cut_world *w, char why[CUT_TEXT_BYTES], const char *what,
+                        uint64_t place, const struct cbd_record_event *e)
+{
+    snprintf(why, CUT_TEXT_BYTES,
+             "%s, at place %" PRIu64 ": got kind %u, flags %u, number %" PRIu64 ", %" PRIu64
+             " bytes at %" PRIu64 " of disk %u; limit %" PRIu64 " bytes of pmem, %u disks, %" PRIu64
+             " bytes of this one",
+             what, place, e->kind, e->flags, e->arg, e->len, e->off, e->disk,
+             w->pmem->pm.size_bytes, w->disk_count,
+             e->disk < w->disk_count ? w->disks[e->disk].disk.size_bytes : 0);
+    return false;
+}
+
 static bool in_pmem(const struct cut_world *w, uint64_t off, uint64_t len)
 {
     return off <= w->pmem->pm.size_bytes && len <= w->pmem->pm.size_bytes - off;
@@ -38,7 +52,9 @@ static bool add_disk(struct cut_world *w, const struct cbd_record_event *e, cons
 static bool read_images(struct cut_world *w, char why[CUT_TEXT_BYTES])
 {
     struct cbd_record_event e;
+    uint64_t at_bytes;
     const void *data;
+    const char *end;
     bool good;
 
     while (cbd_record_reader_next(w->reader, &e, &data)) {
@@ -55,9 +71,13 @@ static bool read_images(struct cut_world *w, char why[CUT_TEXT_BYTES])
                    cut_disk_image(&w->disks[e.disk], e.off, data, e.data_bytes);
         }
         if (!good)
-            return wrong(why, "what the devices held cannot be true", 0);
+            return wrong_event(w, why, "what the devices held cannot be true", 0, &e);
     }
-    return wrong(why, "the record ends before it begins", 0);
+    end = cbd_record_reader_end(w->reader, &at_bytes);
+    snprintf(why, CUT_TEXT_BYTES,
+             "it ends before all that the devices held, at byte %" PRIu64 ": %s", at_bytes,
+             end != NULL ? end : "no more events");
+    return false;
 }
 
 /*
@@ -152,7 +172,7 @@ bool cut_world_advance(struct cut_world *w, uint64_t place, char why[CUT_TEXT_BY
         w->place++;
         w->time_ns = e.time_ns;
         if (!apply(w, &e, data))
-            return wrong(why, "an event cannot be true", w->place);
+            return wrong_event(w, why, "an event cannot be true", w->place, &e);
     }
     return w->place == place || wrong(why, "the record has no more events", w->place);
 }
@@ -229,22 +249,35 @@ static void note_reads(struct cut_world *w)
 bool cut_world_open(struct cut_world *w, const char *path, enum sim_model model,
                     char why[CUT_TEXT_BYTES])
 {
+    struct cbd_record_reader *reader;
+    struct cbd_shim_error err;
+    size_t len = strlen(path);
+    bool named;
+
+    memset(w, 0, sizeof(*w));
+    if (cbd_record_reader_open(path, &reader, &err) == 0)
+        return cut_world_read(w, reader, model, why);
+    named = strncmp(err.text, path, len) == 0 && strncmp(err.text + len, ": ", 2) == 0;
+    snprintf(why, CUT_TEXT_BYTES, "%s", named ? err.text + len + 2 : err.text);
+    return false;
+}
+
+bool cut_world_read(struct cut_world *w, struct cbd_record_reader *reader, enum sim_model model,
+                    char why[CUT_TEXT_BYTES])
+{
     struct numbers numbers = {0};
     struct cbd_record_event e;
-    struct cbd_shim_error err;
     uint64_t bytes;
     const void *data;
     bool good = true;
 
     memset(w, 0, sizeof(*w));
-    if (cbd_record_reader_open(path, &w->reader, &err) != 0) {
-        snprintf(why, CUT_TEXT_BYTES, "%s", err.text);
-        return false;
-    }
+    w->reader = reader;
     bytes = cbd_record_reader_pmem_bytes(w->reader);
     if (bytes == 0 || bytes % 4096 != 0 || bytes > CUT_PMEM_BYTES_MAX) {
-        snprintf(why, CUT_TEXT_BYTES, "size of the pmem: got %" PRIu64 ", limit %" PRIu64, bytes,
-                 CUT_PMEM_BYTES_MAX);
+        snprintf(why, CUT_TEXT_BYTES,
+                 "size of the pmem: got %" PRIu64 ", limit a multiple of 4096 up to %" PRIu64,
+                 bytes, CUT_PMEM_BYTES_MAX);
         return false;
     }
     w->pmem = sim_pmem_create(bytes, model);
@@ -255,14 +288,17 @@ bool cut_world_open(struct cut_world *w, const char *path, enum sim_model model,
             return wrong(why, "a second beginning", w->places);
         w->places++;
         w->clean_end = e.kind == CBD_RECORD_END;
+        w->full = e.kind == CBD_RECORD_FULL;
         if (e.kind == CBD_RECORD_REQUEST || e.kind == CBD_RECORD_ANSWER)
             good = note(w, &numbers, &e, data);
     }
     free(numbers.index);
     if (!good)
-        return wrong(why, "a request cannot be true", w->places);
+        return wrong_event(w, why, "a request cannot be true", w->places, &e);
+    w->end_why = cbd_record_reader_end(w->reader, &w->end_bytes);
     for (unsigned i = 0; i < w->disk_count; i++)
-        cut_history_finish(&w->history[i], w->disks[i].mem);
+        if (!cut_history_finish(&w->history[i], w->disks[i].mem, why))
+            return false;
     cbd_record_reader_rewind(w->reader);
     note_reads(w);
     cbd_record_reader_rewind(w->reader);

@@ -188,12 +188,18 @@ static bool write_file(const char *dir, const char *name, const uint8_t *mem, ui
                        const uint64_t *used)
 {
     static const uint8_t zeroes[READ_BYTES];
+    size_t start = strlen(dir) + 1;
     char path[4096];
     bool good;
     int fd;
 
-    if ((size_t)snprintf(path, sizeof(path), "%s/%s.img", dir, name) >= sizeof(path))
+    if ((size_t)snprintf(path, sizeof(path), "%s/%s.img", dir, name) >= sizeof(path)) {
+        errno = ENAMETOOLONG;
         return false;
+    }
+    for (char *at = path + start; *at != '\0'; at++) /* the name of a backend may have any */
+        if (*at == '/')
+            *at = '_';
     fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
         return false;

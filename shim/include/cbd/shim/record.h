@@ -37,7 +37,7 @@
 #define CBD_RECORD_VERSION 1u
 #define CBD_RECORD_DISKS 32u
 #define CBD_RECORD_SECTOR_BYTES 512u
-#define CBD_RECORD_DATA_MAX (64u << 20) /* of one event */
+#define CBD_RECORD_DATA_MAX (64u << 20) /* of one event; also what a SET covers */
 
 enum cbd_record_kind {
     CBD_RECORD_DISK = 1,   /* disk; off: size; len: logical block; flags: disk_flags; data: name */
