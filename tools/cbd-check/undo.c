@@ -149,6 +149,7 @@ int undo_create(struct undo *u, const char *path, struct cbd_pmem *pm,
     if (fd < 0)
         return cannot(path);
     code = undo_begin(u, fd, path, pm, super);
+    u->made = true;
     if (code == 0 && !sync_directory(path))
         code = cannot(path);
     return code;
@@ -209,6 +210,9 @@ void undo_close(struct undo *u)
 {
     if (u->fd >= 0)
         close(u->fd);
+    if (u->made && u->count == 0)
+        unlink(u->path);
+    u->made = false;
     free(u->pages);
     u->fd = -1;
     u->pages = NULL;

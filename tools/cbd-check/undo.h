@@ -37,7 +37,8 @@
 struct undo {
     const char *path;
     struct cbd_pmem *pm;
-    int fd; /* -1: closed */
+    int fd;    /* -1: closed */
+    bool made; /* by undo_create() */
     uint64_t *pages;
     uint32_t count, cap;
 };
@@ -53,6 +54,7 @@ int undo_begin(struct undo *u, int fd, const char *path, struct cbd_pmem *pm,
 /* These bytes are about to be replaced. 0 or an error of errors.h; it was printed. */
 int undo_save(struct undo *u, uint64_t off_bytes, uint64_t len_bytes);
 
+/* A file that was made here and holds no block is taken away: nothing was stored on the device. */
 void undo_close(struct undo *u);
 
 /* Puts back what the file holds, last block first. An exit code; what happened was printed. */

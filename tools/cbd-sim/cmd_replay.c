@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "sim_base.h"
 #include "sim_tool.h"
@@ -94,7 +96,14 @@ static const struct cbd_tool_usage usage = {
         "Exit status: 0 no violation, 4 violations, 8 the simulation could not run, 16 usage.",
 };
 
-enum strategy { STRATEGY_NONE, STRATEGY_EACH, STRATEGY_RANDOM, STRATEGY_PARTIAL, STRATEGY_EXHAUSTIVE, STRATEGY_COUNT };
+enum strategy {
+    STRATEGY_NONE,
+    STRATEGY_EACH,
+    STRATEGY_RANDOM,
+    STRATEGY_PARTIAL,
+    STRATEGY_EXHAUSTIVE,
+    STRATEGY_COUNT
+};
 
 struct parsed {
     struct cbd_sim_replay replay;
@@ -258,14 +267,19 @@ static void show_progress(void *arg, uint64_t done, uint64_t total)
 static bool write_report(const struct parsed *p, const struct cbd_sim_trace *t,
                          const struct sim_campaign *c, const struct sim_result *result)
 {
+    struct stat st;
     FILE *out = fopen(p->replay.report, "w");
     bool ok = out != NULL && cbd_sim_report_json(&p->replay, t, c, result, out) == 0;
+    bool file = out != NULL && fstat(fileno(out), &st) == 0 && S_ISREG(st.st_mode);
 
     if (out != NULL && fclose(out) != 0)
         ok = false;
-    if (!ok)
-        cbd_tool_error(p->replay.report, "%s", strerror(errno));
-    return ok;
+    if (ok)
+        return true;
+    cbd_tool_error(p->replay.report, "%s", strerror(errno));
+    if (file)
+        unlink(p->replay.report); /* half a report is none */
+    return false;
 }
 
 static int run(struct parsed *p, const struct cbd_sim_trace *t, struct sim_campaign *c)

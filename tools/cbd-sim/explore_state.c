@@ -54,8 +54,10 @@ bool cbd_explore_save(const struct cbd_explore *e, const char *path)
         ok = fclose(f) == 0 && ok;
         ok = ok && rename(temporary, path) == 0;
     }
-    if (!ok)
+    if (!ok) {
         cbd_tool_error(path, "%s", strerror(errno));
+        unlink(temporary);
+    }
     free(temporary);
     return ok;
 }
