@@ -12,6 +12,7 @@
 #include "cbd/shim/disk.h"
 #include "front_impl.h"
 
+/* docs/frontends.md has the same table, and what of it an NBD client sees; a test compares. */
 int front_errno(int cbd_error)
 {
     switch (cbd_error) {
@@ -28,9 +29,11 @@ int front_errno(int cbd_error)
         return EROFS;
     case CBD_E_BUSY:
         return EBUSY;
+    case CBD_E_EXISTS:
+        return EEXIST;
     case CBD_E_NOTFOUND:
         return ENOENT;
-    default: /* IO, MEDIA, CORRUPT, TIMEDOUT and what no request returns */
+    default: /* IO, MEDIA, CORRUPT, and what no request returns */
         return EIO;
     }
 }

@@ -39,6 +39,7 @@ static void *worker(void *arg)
     struct shim_pool *pool = arg;
     struct cbd_disk_io *io;
 
+    (void)pthread_setname_np(pthread_self(), "cbd-disk");
     pthread_mutex_lock(&pool->lock);
     for (;;) {
         io = pop(pool);

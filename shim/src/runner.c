@@ -66,11 +66,17 @@ static uint64_t sleep_ns(const struct worker *w)
 
 static void *work_loop(void *arg)
 {
+    static const char *const names[CBD_SHIM_WORKS] = {
+        [CBD_WORK_WRITEBACK] = "cbd-writeback",
+        [CBD_WORK_RECLAIM] = "cbd-reclaim",
+        [CBD_WORK_SCRUB] = "cbd-scrub",
+    };
     struct worker *w = arg;
     struct cbd_shim_runner *r = w->runner;
     struct cbd_env *env = r->env;
     uint64_t retry_ns = 0;
 
+    (void)pthread_setname_np(pthread_self(), names[w->work]); /* what top -H and gdb show */
     while (!atomic_load(&r->stop)) {
         struct nap nap = {.runner = r, .wakes = cbd_shim_env_wakes(env)};
         int did = cbd_backend_step(r->backend, w->work);

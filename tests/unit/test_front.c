@@ -2,7 +2,7 @@
 /* ctest: threads novalgrind timeout=120 */
 /*
  * A cache that is served, on real files: requests of more threads than there are lanes, errors as
- * errno, two backends, restarts. Run it under TSan.
+ * errno (all of the table in docs/frontends.md), two backends, restarts. Run it under TSan.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -229,6 +229,66 @@ static void test_errors_are_errnos(void **state)
     front_config_free(&config);
 }
 
+static const struct {
+    const char *name;
+    int error;
+} engine_errors[] = {
+#define X(code, name, sentence) {#name, CBD_E_##name},
+#include "cbd/errors.def"
+#undef X
+};
+
+static const struct {
+    const char *name;
+    int number;
+    const char *wire; /* as nbdkit puts it into an answer */
+} errnos[] = {
+    {"EINVAL", EINVAL, "EINVAL"}, {"ENOMEM", ENOMEM, "ENOMEM"}, {"ENOSPC", ENOSPC, "ENOSPC"},
+    {"EIO", EIO, "EIO"},          {"EROFS", EROFS, "EPERM"},    {"EBUSY", EBUSY, "EINVAL"},
+    {"EEXIST", EEXIST, "EINVAL"}, {"ENOENT", ENOENT, "EINVAL"},
+};
+
+/* The row of docs/frontends.md. */
+static void assert_row(const char *document, const char *name, int number)
+{
+    char row[96];
+    size_t i = 0;
+
+    while (i < sizeof(errnos) / sizeof(errnos[0]) && errnos[i].number != number)
+        i++;
+    if (i == sizeof(errnos) / sizeof(errnos[0]))
+        fail_msg("%s: errno %d has no name on the wire", name, number);
+    snprintf(row, sizeof(row), "\n| `%s` | %s | %s | ", name, errnos[i].name, errnos[i].wire);
+    if (strstr(document, row) == NULL)
+        fail_msg("docs/frontends.md has no row '%s'", row + 1);
+}
+
+static void test_every_error_has_its_row(void **state)
+{
+    static char document[256 * 1024];
+    const char *root = getenv("CBD_SOURCE_DIR");
+    char path[512];
+    size_t len;
+    FILE *f;
+
+    (void)state;
+    snprintf(path, sizeof(path), "%s/docs/frontends.md", root != NULL ? root : ".");
+    f = fopen(path, "r");
+    if (f == NULL)
+        fail_msg("%s cannot be opened; CBD_SOURCE_DIR names the source tree", path);
+    len = fread(document, 1, sizeof(document) - 1, f);
+    fclose(f);
+    assert_in_range(len, 1, sizeof(document) - 2);
+    for (size_t i = 0; i < sizeof(engine_errors) / sizeof(engine_errors[0]); i++) {
+        int number = front_errno(engine_errors[i].error);
+
+        assert_row(document, engine_errors[i].name, number);
+        assert_true(strlen(front_errno_text(number)) > 0);
+    }
+    assert_int_equal(front_errno(0), 0);
+    assert_int_equal(front_errno(-9999), EIO);
+}
+
 /* What was left in the cache is there again, and goes to the disk at the next close. */
 static void test_leave_and_recover(void **state)
 {
@@ -330,6 +390,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_more_threads_than_lanes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_errors_are_errnos, setup, teardown),
+        cmocka_unit_test(test_every_error_has_its_row),
         cmocka_unit_test_setup_teardown(test_leave_and_recover, setup, teardown),
         cmocka_unit_test(test_options),
     };
