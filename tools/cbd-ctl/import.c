@@ -16,8 +16,6 @@
 #include "tool_message.h"
 #include "tool_size.h"
 
-#define PIECE_BYTES 65536u
-
 struct import {
     const struct ctl *ctl;
     struct ctl to; /* as if the new cache were DEVICE */
@@ -26,61 +24,45 @@ struct import {
     struct cbd_cache *cache;
     struct cbd_disk *disk;
     struct cbd_backend *backend;
-    uint8_t buf[PIECE_BYTES];
+    uint32_t block_bytes; /* of the backend */
 };
 
-static int take(void *arg, uint64_t addr, uint64_t media_off, uint64_t len_bytes)
+static int explain(const struct import *m, int error, uint64_t differs_at,
+                   const struct cbd_pcache_drained *out)
 {
-    struct import *m = arg;
-    struct cbd_pmem *pm = m->from_device.pm;
-
-    while (len_bytes > 0) {
-        uint64_t n = PIECE_BYTES - addr % PIECE_BYTES;
-        int error;
-
-        n = n < len_bytes ? n : len_bytes;
-        error = pm->ops->read(pm, media_off, m->buf, n);
-        if (error == 0)
-            error = cbd_write(m->backend, 0, addr, m->buf, n, 0);
-        if (error != 0)
-            return error;
-        addr += n;
-        media_off += n;
-        len_bytes -= n;
-    }
-    return 0;
-}
-
-static int commit(void *arg)
-{
-    struct import *m = arg;
-
-    return cbd_flush(m->backend, 0);
+    if (error == CBD_E_MISMATCH || (error == CBD_E_RANGE && out->ksets == 0))
+        cbd_tool_error(m->ctl->backing, "is not the disk of %s: byte %" PRIu64 " differs",
+                       m->ctl->path, differs_at);
+    else if (error == CBD_E_INVALID)
+        cbd_tool_error(m->ctl->path,
+                       "not moved: it holds pieces of less than the %" PRIu32
+                       " bytes of a block of backend '%s' (cbd-ctl writeback takes them)",
+                       m->block_bytes, m->ctl->name);
+    else
+        cbd_tool_error(m->ctl->path,
+                       "not all was moved: stopped at %" PRIu32 ":%" PRIu32 ": %s; the same "
+                       "command goes on",
+                       out->head.seg, out->head.off_bytes, cbd_error_sentence(error));
+    return CBD_EXIT_OPERATIONAL;
 }
 
 static int move(struct import *m)
 {
-    struct cbd_pcache_drain_options options = {
-        .flags = CBD_PCACHE_DRAIN_EMPTY, .take = take, .commit = commit, .arg = m};
     char size[CBD_TOOL_SIZE_TEXT_BYTES];
     struct cbd_pcache_drained out;
     struct cbd_shim_runner *runner;
     struct cbd_shim_error err;
+    uint64_t differs_at;
     int error;
 
     if (cbd_shim_runner_start(m->to_device.env, m->backend, NULL, &runner, &err) != 0) {
         cbd_tool_error(NULL, "%s", err.text);
         return CBD_EXIT_OPERATIONAL;
     }
-    error = cbd_pcache_drain(&m->pc, m->disk, &options, &out);
+    error = cbd_pcache_import(&m->pc, m->disk, m->block_bytes, m->backend, &differs_at, &out);
     cbd_shim_runner_stop(runner);
-    if (error != 0) {
-        cbd_tool_error(m->ctl->path,
-                       "not all was moved: stopped at %" PRIu32 ":%" PRIu32 ": %s; the same "
-                       "command goes on",
-                       out.head.seg, out.head.off_bytes, cbd_error_sentence(error));
-        return CBD_EXIT_OPERATIONAL;
-    }
+    if (error != 0)
+        return explain(m, error, differs_at, &out);
     printf("%s: %s in %" PRIu64 " keys moved to backend '%s' of %s; nothing is left on it\n",
            m->ctl->path, cbd_tool_size_human(out.bytes, size), out.keys, m->ctl->name, m->ctl->to);
     return ctl_end_output(NULL);
@@ -92,8 +74,6 @@ static int examine(struct import *m)
     struct cbd_pcache_check_options options = {.data = true, .backing_bytes = m->disk->size_bytes};
     struct cbd_pcache_sink sink = {0}, silent = {0};
     struct cbd_pcache_summary s;
-    struct cbd_pcache_view view;
-    uint64_t addr = 0;
     int error = cbd_pcache_check(m->from_device.pm, m->from_device.env, &options, &sink, &s);
 
     if (error == 0 && s.drain_doubtful) {
@@ -103,31 +83,23 @@ static int examine(struct import *m)
     if (error == 0)
         error = cbd_pcache_open(m->from_device.pm, m->from_device.env, &silent, &m->pc);
     if (error == 0)
-        error = cbd_pcache_view(&m->pc, 0, &view);
-    if (error == 0) {
-        error = cbd_pcache_identify(&m->pc, &view, m->disk, &addr);
-        cbd_pcache_view_free(&m->pc, &view);
-    }
-    if (error == 0)
         return 0;
-    if (error == CBD_E_MISMATCH || error == CBD_E_RANGE)
-        cbd_tool_error(m->ctl->backing, "is not the disk of %s: byte %" PRIu64 " differs",
-                       m->ctl->path, addr);
-    else
-        cbd_tool_error_code(m->ctl->path, "cannot be examined", error);
+    cbd_tool_error_code(m->ctl->path, "cannot be examined", error);
     return CBD_EXIT_OPERATIONAL;
 }
 
 static int with_devices(struct import *m)
 {
-    /* Write-back only makes room. */
-    struct cbd_attach_options options = {.dirty_start_percent = 80, .dirty_urgent_percent = 90};
+    /* Write-back only makes room. What is compared need not be cached. */
+    struct cbd_attach_options options = {
+        .dirty_start_percent = 80, .dirty_urgent_percent = 90, .no_fill = true};
     struct cbd_backend_info info;
     uint32_t id = 0;
     int error, code = ctl_lookup(&m->to, m->cache, &id);
 
     if (code != 0 || !cbd_backend_info(m->cache, id, &info))
         return code != 0 ? code : CBD_EXIT_OPERATIONAL;
+    m->block_bytes = info.logical_block_bytes;
     code = ctl_open_disk(m->ctl->backing, info.logical_block_bytes, false, &m->disk);
     if (code == 0)
         code = examine(m);

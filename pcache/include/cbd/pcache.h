@@ -21,6 +21,8 @@
 #include "cbd/env.h"
 #include "cbd/pmem.h"
 
+struct cbd_backend;
+
 #define CBD_PCACHE_SEGMENT_BYTES 16777216u
 #define CBD_PCACHE_DATA_BYTES 16764928u /* of a segment, behind its 12 KiB of headers */
 #define CBD_PCACHE_SEGMENTS_OFF 20480u
@@ -338,6 +340,20 @@ int cbd_pcache_drain(struct cbd_pcache *pc, struct cbd_disk *disk,
  */
 int cbd_pcache_identify(const struct cbd_pcache *pc, const struct cbd_pcache_view *view,
                         struct cbd_disk *disk, uint64_t *addr_bytes) CBD_MUST_CHECK;
+
+/*
+ * Moves what is dirty into an attached backend of a CBD cache, in the order of the log, with a
+ * cbd_flush() behind each key set; then nothing is cached on this device. `disk` is the disk behind
+ * both, block_bytes the logical block of the backend. On lane 0. When it is interrupted anywhere, the
+ * next call goes on; until it has returned 0 neither of the two shows all of it.
+ *
+ * Errors of cbd_pcache_drain(), cbd_write(), cbd_flush() and cbd_read(). Nothing has been moved when
+ * it is one of these: CBD_E_MISMATCH or CBD_E_RANGE, what is clean here is not what the backend serves
+ * at *differs_at; CBD_E_INVALID, something dirty is no multiple of block_bytes.
+ */
+int cbd_pcache_import(struct cbd_pcache *pc, struct cbd_disk *disk, uint32_t block_bytes,
+                      struct cbd_backend *backend, uint64_t *differs_at,
+                      struct cbd_pcache_drained *out) CBD_MUST_CHECK;
 
 /* --- repair --- */
 
