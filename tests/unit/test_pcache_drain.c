@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Write-back of a dm-pcache device is cut at every store, fence and disk request. What was
- * interrupted goes on, and the disk comes out as if nothing had happened (K1 to K6 of pc_drain.c).
- * Without a flush of the disk, or without fences, this test finds what is lost.
+ * Write-back of a dm-pcache device is cut at every store, fence and disk request (K1 to K6 of
+ * pc_drain.c). At every cut
+ *
+ *   driver  the check finds no error: the driver would go on from there;
+ *   disk    the disk alone holds the state behind some key set, and parts of the next one;
+ *   resume  a second run ends, nothing is dirty, and the disk comes out as if nothing had happened.
+ *
+ * Each step is taken away once, and the test says which of the three then fails.
  */
 /* ctest: novalgrind timeout=120 */
 #include <setjmp.h>
@@ -14,6 +19,7 @@
 
 #include <cmocka.h>
 
+#include "pc_media.h"
 #include "pcache_driver.h"
 #include "sim_base.h"
 #include "sim_crash.h"
@@ -22,16 +28,37 @@
 #define DISK_BYTES (UINT64_C(16) << 20)
 #define SUBSETS 10u
 
-enum fault { FAULT_NONE, FAULT_NO_FLUSH, FAULT_NO_FENCE };
+#define STATES_MAX 32u
+
+/* What is taken away. */
+enum fault {
+    FAULT_NONE,
+    FAULT_NO_FLUSH,    /* K1  the flush of the disk */
+    FAULT_DIRTY_FENCE, /* K2, K4  the fences behind dirty_tail */
+    FAULT_NEWEST_SLOT, /* K3  the slot that is not the newest */
+    FAULT_NO_ZEROES,   /* K5  the zeroes at the head */
+    FAULT_KEY_FENCE,   /* K6  the fences behind key_tail */
+};
+
+struct found {
+    unsigned driver, disk, resume;
+};
 
 struct rig {
     struct sim_pmem *pm;
     struct sim_disk *disk;
     struct sim_env env;
     struct sim_pcache driver;
-    struct cbd_pmem_ops ops;
+    struct cbd_pmem_ops ops; /* those that leave something out */
+    const struct cbd_pmem_ops *real;
     enum fault fault;
-    uint64_t expected[SIM_PCACHE_SECTORS];
+    uint64_t last_off; /* of the store before a fence */
+    unsigned flags;
+    struct cbd_pcache_pos log_end;
+    uint64_t expected[STATES_MAX]
+                     [SIM_PCACHE_SECTORS]; /* of the disk: before, behind each key set */
+    unsigned states;
+    unsigned errors; /* of a check */
     uint64_t cut_at, steps;
     jmp_buf cut;
 };
@@ -68,11 +95,34 @@ static bool progress(void *arg)
     return true;
 }
 
-static int no_fence(struct cbd_pmem *pm, enum cbd_step s)
+static bool in_tail(uint64_t off, uint64_t tail)
 {
-    (void)pm;
-    (void)s;
-    return 0;
+    return off >= tail && off < tail + 2 * PC_TAIL_STRIDE;
+}
+
+static void faulty_copy(struct cbd_pmem *pm, uint64_t off, const void *src, size_t len_bytes,
+                        unsigned flags, enum cbd_step s)
+{
+    static const uint8_t zeroes[2 * CBD_LINE_BYTES];
+    struct rig *r = current;
+
+    if (r->fault == FAULT_NO_ZEROES && len_bytes <= sizeof(zeroes) &&
+        memcmp(src, zeroes, len_bytes) == 0)
+        return;
+    if (r->fault == FAULT_NEWEST_SLOT && in_tail(off, PC_DIRTY_TAIL_OFF))
+        off = 2 * PC_DIRTY_TAIL_OFF + PC_TAIL_STRIDE - off;
+    r->last_off = off;
+    r->real->copy(pm, off, src, len_bytes, flags, s);
+}
+
+static int faulty_fence(struct cbd_pmem *pm, enum cbd_step s)
+{
+    struct rig *r = current;
+
+    if ((r->fault == FAULT_DIRTY_FENCE && in_tail(r->last_off, PC_DIRTY_TAIL_OFF)) ||
+        (r->fault == FAULT_KEY_FENCE && in_tail(r->last_off, PC_KEY_TAIL_OFF)))
+        return 0;
+    return r->real->fence(pm, s);
 }
 
 static void rig_open(struct rig *r, bool crc)
@@ -83,12 +133,12 @@ static void rig_open(struct rig *r, bool crc)
     memset(r, 0, sizeof(*r));
     current = r;
     r->pm =
-        sim_pmem_create(CBD_PCACHE_SEGMENTS_OFF + UINT64_C(5) * CBD_PCACHE_SEGMENT_BYTES, SIM_ADR);
+        sim_pmem_create(CBD_PCACHE_SEGMENTS_OFF + UINT64_C(10) * CBD_PCACHE_SEGMENT_BYTES, SIM_ADR);
     r->disk = sim_disk_create(&config);
     sim_env_init(&r->env, 1);
     r->env.progress = progress;
     r->env.progress_arg = r;
-    sim_pcache_init(&r->driver, r->pm, &r->disk->disk, &r->env.env, 65536, 400);
+    sim_pcache_init(&r->driver, r->pm, &r->disk->disk, &r->env.env, 4096, 400);
     assert_int_equal(sim_pcache_activate(&r->driver, crc), 0);
     for (uint32_t i = 0; i < 14; i++) {
         assert_int_equal(sim_pcache_write(&r->driver, i % 3 + i % 2 * 32, 2, i % 3 == 1), 0);
@@ -96,6 +146,10 @@ static void rig_open(struct rig *r, bool crc)
             assert_int_equal(sim_pcache_writeback(&r->driver), 0);
     }
     assert_int_equal(sim_pcache_flush(&r->driver), 0);
+    r->real = r->pm->pm.ops;
+    r->ops = *r->real;
+    r->ops.copy = faulty_copy;
+    r->ops.fence = faulty_fence;
     r->pm->hook = on_store;
     r->disk->hook = on_disk;
 }
@@ -107,33 +161,85 @@ static void rig_close(struct rig *r)
     sim_pmem_destroy(r->pm);
 }
 
-static int drain(struct rig *r, unsigned flags, struct cbd_pcache_drained *out)
-{
-    struct cbd_pcache_drain_options options = {.flags = flags};
-    struct cbd_pcache_sink sink = {0};
-    struct cbd_pcache pc;
-    int error = cbd_pcache_open(&r->pm->pm, &r->env.env, &sink, &pc);
-
-    if (error == 0)
-        error = cbd_pcache_drain(&pc, &r->disk->disk, &options, out);
-    cbd_pcache_close(&pc);
-    return error;
-}
-
 static uint64_t on_the_disk(const struct rig *r, uint32_t sector)
 {
     return sim_disk_peek(
         r->disk, sector + (sector >= SIM_PCACHE_SECTORS / 2 ? CBD_PCACHE_KEY_BYTES_MAX / 512 : 0));
 }
 
-static bool clean(struct rig *r)
+static void note_state(void *arg, uint64_t ksets_done)
+{
+    struct rig *r = arg;
+
+    (void)ksets_done;
+    SIM_REQUIRE(r->states < STATES_MAX);
+    for (uint32_t s = 0; s < SIM_PCACHE_SECTORS; s++)
+        r->expected[r->states][s] = on_the_disk(r, s);
+    r->states++;
+}
+
+static int drain(struct rig *r, void (*progress_fn)(void *, uint64_t),
+                 struct cbd_pcache_drained *out)
+{
+    struct cbd_pcache_drain_options options = {
+        .flags = r->flags, .log_end = r->log_end, .progress = progress_fn, .arg = r};
+    struct cbd_pcache_sink sink = {0};
+    struct cbd_pcache pc;
+    int error = cbd_pcache_open(&r->pm->pm, &r->env.env, &sink, &pc);
+
+    memset(out, 0, sizeof(*out));
+    if (error == 0)
+        error = cbd_pcache_drain(&pc, &r->disk->disk, &options, out);
+    cbd_pcache_close(&pc);
+    return error;
+}
+
+static int on_finding(void *arg, const struct cbd_check_finding *f)
+{
+    struct rig *r = arg;
+
+    /* Half of the header at which the user ends the log: the driver ends there too. */
+    if ((r->flags & CBD_PCACHE_DRAIN_LOG_END) == 0 || f->problem->code != CBD_PCACHE_LOG_DAMAGED)
+        r->errors += f->problem->severity == CBD_CHECK_ERROR;
+    return 0;
+}
+
+/* How many errors there are; *dirty: keys. */
+static unsigned look(struct rig *r, uint64_t *dirty)
 {
     struct cbd_pcache_check_options options = {.data = true};
+    struct cbd_pcache_sink sink = {.found = on_finding, .arg = r};
     struct cbd_pcache_summary s;
-    struct cbd_pcache_sink sink = {0};
 
-    return cbd_pcache_check(&r->pm->pm, &r->env.env, &options, &sink, &s) == 0 && s.errors == 0 &&
-           s.view.dirty_key_count == 0;
+    r->errors = 0;
+    assert_int_equal(cbd_pcache_check(&r->pm->pm, &r->env.env, &options, &sink, &s), 0);
+    *dirty = s.view.dirty_key_count;
+    return r->errors;
+}
+
+static bool clean(struct rig *r)
+{
+    uint64_t dirty;
+
+    return look(r, &dirty) == 0 && dirty == 0;
+}
+
+/* The state behind some key set, and parts of the next one. */
+static bool disk_is_a_state(const struct rig *r)
+{
+    for (unsigned k = 0; k < r->states; k++) {
+        const uint64_t *behind = r->expected[k], *next = r->expected[k + (k + 1 < r->states)];
+        uint32_t s = 0;
+
+        for (uint64_t v; s < SIM_PCACHE_SECTORS; s++) {
+            v = on_the_disk(r, s);
+            if (v != behind[s] && v != next[s])
+                break;
+        }
+        if (s == SIM_PCACHE_SECTORS)
+            return true;
+    }
+    return false;
 }
 
 static void power_off(struct rig *r, unsigned subset, uint64_t seed)
@@ -146,110 +252,190 @@ static void power_off(struct rig *r, unsigned subset, uint64_t seed)
     sim_env_reset(&r->env, 1);
 }
 
-/* Cut at step n, what is left of it, and again to the end. True: as it should be. */
-static bool cut_and_resume(struct rig *r, unsigned flags, uint64_t n, unsigned subset, bool *last)
+/* One run, cut at step n. True: there is no such step. */
+static bool run_until(struct rig *r, uint64_t n)
 {
     struct cbd_pcache_drained out;
-    bool well;
+    volatile bool last = false;
 
-    sim_pmem_mark(r->pm);
-    sim_disk_mark(r->disk);
     r->cut_at = n;
     r->steps = 0;
     if (r->fault == FAULT_NO_FLUSH) {
         sim_disk_fail_next(r->disk, CBD_DISK_FLUSH, 0, 1000);
         sim_disk_set_lie(r->disk, SIM_DISK_MUTE);
     }
-    if (r->fault == FAULT_NO_FENCE) {
-        r->ops = *r->pm->pm.ops;
-        r->ops.fence = no_fence;
-    }
-    *last = false;
+    r->pm->pm.ops = &r->ops;
     if (setjmp(r->cut) == 0) {
-        const struct cbd_pmem_ops *ops = r->pm->pm.ops;
-
-        if (r->fault == FAULT_NO_FENCE)
-            r->pm->pm.ops = &r->ops;
-        (void)!drain(r, flags, &out);
-        r->pm->pm.ops = ops;
-        *last = true; /* there is no such step */
+        (void)!drain(r, NULL, &out);
+        last = true;
     }
+    r->pm->pm.ops = r->real;
     r->cut_at = 0;
     sim_disk_heal(r->disk);
-    power_off(r, subset, n);
-    well = drain(r, flags, &out) == 0 && clean(r);
-    for (uint32_t s = 0; s < SIM_PCACHE_SECTORS && well; s++)
-        well = on_the_disk(r, s) == r->expected[s];
-    sim_disk_rollback(r->disk);
-    sim_pmem_rollback(r->pm);
-    return well;
+    return last;
 }
 
-/* All cuts; returns how many came out wrong. */
-static unsigned explore(struct rig *r, unsigned flags)
+static void judge(struct rig *r, struct found *found)
 {
-    const struct cbd_pmem_ops *ops = r->pm->pm.ops;
+    uint64_t dirty;
+
+    found->driver += look(r, &dirty) != 0;
+    found->disk += !disk_is_a_state(r);
+}
+
+/* Cut at step n, what is left of it; then cut again at step m of the next run, or run to the end. */
+static bool cut_and_resume(struct rig *r, uint64_t n, uint64_t m, unsigned subset,
+                           struct found *found)
+{
     struct cbd_pcache_drained out;
-    unsigned wrong = 0;
-    bool last = false;
+    bool well, last;
 
     sim_pmem_mark(r->pm);
     sim_disk_mark(r->disk);
-    assert_int_equal(drain(r, flags, &out), 0);
-    assert_true(clean(r));
-    assert_true(out.ksets > 4 && out.flushes == out.ksets);
-    for (uint32_t s = 0; s < SIM_PCACHE_SECTORS; s++) {
-        r->expected[s] = on_the_disk(r, s);
-        assert_int_equal(r->expected[s], r->driver.truth.newest[s]);
+    last = run_until(r, n);
+    if (last)
+        found->resume += !clean(r);
+    power_off(r, subset, n);
+    judge(r, found);
+    if (m != 0) {
+        (void)run_until(r, m);
+        power_off(r, subset, n + m);
+        judge(r, found);
     }
+    well = drain(r, NULL, &out) == 0 && clean(r);
+    for (uint32_t s = 0; s < SIM_PCACHE_SECTORS && well; s++)
+        well = on_the_disk(r, s) == r->expected[r->states - 1][s];
+    found->resume += !well;
     sim_disk_rollback(r->disk);
     sim_pmem_rollback(r->pm);
-    for (uint64_t n = 1; !last; n++)
-        for (unsigned subset = 0; subset < SUBSETS; subset++) {
-            wrong += !cut_and_resume(r, flags, n, subset, &last);
-            r->pm->pm.ops = ops; /* a jump may have left the other one */
-        }
-    return wrong;
+    return last;
 }
 
-static unsigned run(unsigned flags, bool crc, enum fault fault)
+/* What a run that nothing interrupts leaves on the disk, key set by key set. */
+static void note_states(struct rig *r)
+{
+    struct cbd_pcache_drained out;
+
+    sim_pmem_mark(r->pm);
+    sim_disk_mark(r->disk);
+    r->states = 0;
+    note_state(r, 0);
+    assert_int_equal(drain(r, note_state, &out), 0);
+    assert_true(clean(r));
+    assert_true(out.ksets > 2 && out.flushes == out.ksets);
+    if ((r->flags & CBD_PCACHE_DRAIN_LOG_END) == 0)
+        for (uint32_t s = 0; s < SIM_PCACHE_SECTORS; s++)
+            assert_int_equal(on_the_disk(r, s), r->driver.truth.newest[s]);
+    sim_disk_rollback(r->disk);
+    sim_pmem_rollback(r->pm);
+}
+
+/* A key set that is neither the first of those that are dirty nor the last. */
+static struct cbd_pcache_pos middle_of_the_log(struct rig *r)
+{
+    struct cbd_pcache_pos pos = {0, 0};
+    struct cbd_pcache_sink sink = {0};
+    struct cbd_pcache_kset kset;
+    struct cbd_pcache_walk walk;
+    struct cbd_pcache pc;
+
+    assert_int_equal(cbd_pcache_open(&r->pm->pm, &r->env.env, &sink, &pc), 0);
+    assert_int_equal(cbd_pcache_walk_begin(&walk, &pc, pc.dirty_tail), 0);
+    for (unsigned i = 0; i < 4 && cbd_pcache_walk_next(&walk, &kset);)
+        i += !kset.last, pos = kset.pos;
+    cbd_pcache_walk_end(&walk);
+    cbd_pcache_close(&pc);
+    return pos;
+}
+
+/* All cuts, and with `twice` each of the second run as well. */
+static struct found explore(unsigned flags, bool crc, enum fault fault, bool twice)
 {
     static struct rig r;
-    unsigned wrong;
+    struct found found = {0};
+    bool last = false;
+    uint64_t steps;
 
     rig_open(&r, crc);
+    r.flags = flags;
+    r.log_end = middle_of_the_log(&r);
+    note_states(&r);
     r.fault = fault;
-    wrong = explore(&r, flags);
+    for (uint64_t n = 1; !last; n++)
+        for (unsigned subset = 0; subset < SUBSETS; subset++)
+            last = cut_and_resume(&r, n, 0, subset, &found);
+    steps = r.steps;
+    for (uint64_t n = 1; twice && n <= steps; n += 3)
+        for (uint64_t m = 1; m <= steps; m += 3)
+            for (unsigned subset = 0; subset < 2; subset++)
+                (void)cut_and_resume(&r, n, m, subset, &found);
     rig_close(&r);
-    return wrong;
+    return found;
+}
+
+static void expect_nothing(struct found found)
+{
+    assert_int_equal(found.driver, 0);
+    assert_int_equal(found.disk, 0);
+    assert_int_equal(found.resume, 0);
 }
 
 static void test_resumes(void **state)
 {
     (void)state;
-    assert_int_equal(run(0, false, FAULT_NONE), 0);
-    assert_int_equal(run(0, true, FAULT_NONE), 0);
+    expect_nothing(explore(0, false, FAULT_NONE, true));
+    expect_nothing(explore(0, true, FAULT_NONE, false));
 }
 
 static void test_empties(void **state)
 {
     (void)state;
-    assert_int_equal(run(CBD_PCACHE_DRAIN_EMPTY, true, FAULT_NONE), 0);
-    assert_int_equal(run(CBD_PCACHE_DRAIN_FROM_KEY_TAIL, false, FAULT_NONE), 0);
+    expect_nothing(explore(CBD_PCACHE_DRAIN_EMPTY, true, FAULT_NONE, true));
+    expect_nothing(explore(CBD_PCACHE_DRAIN_FROM_KEY_TAIL, false, FAULT_NONE, false));
 }
 
-/* K1 taken away. */
+static void test_ends_the_log(void **state)
+{
+    (void)state;
+    expect_nothing(explore(CBD_PCACHE_DRAIN_LOG_END, true, FAULT_NONE, true));
+}
+
+/* K1: data that was not on the disk counts as clean. */
 static void test_needs_flushes(void **state)
 {
     (void)state;
-    assert_true(run(0, false, FAULT_NO_FLUSH) > 0);
+    assert_true(explore(0, false, FAULT_NO_FLUSH, false).resume > 0);
 }
 
-/* K4 and K6 taken away. */
-static void test_needs_fences(void **state)
+/* K2: the second run begins so early that it takes the disk back; K4: key_tail is ahead. */
+static void test_needs_dirty_tail_durable(void **state)
+{
+    struct found found = explore(CBD_PCACHE_DRAIN_EMPTY, false, FAULT_DIRTY_FENCE, true);
+
+    (void)state;
+    assert_true(found.disk > 0);
+    assert_true(found.driver > 0);
+}
+
+/* K3: there is no whole slot. */
+static void test_needs_the_other_slot(void **state)
 {
     (void)state;
-    assert_true(run(CBD_PCACHE_DRAIN_EMPTY, false, FAULT_NO_FENCE) > 0);
+    assert_true(explore(0, false, FAULT_NEWEST_SLOT, false).driver > 0);
+}
+
+/* K5: what was cut off from the log is in it again. */
+static void test_needs_zeroes(void **state)
+{
+    (void)state;
+    assert_true(explore(CBD_PCACHE_DRAIN_LOG_END, true, FAULT_NO_ZEROES, false).resume > 0);
+}
+
+/* K6: generations are ahead of key_tail. */
+static void test_needs_key_tail_durable(void **state)
+{
+    (void)state;
+    assert_true(explore(CBD_PCACHE_DRAIN_EMPTY, false, FAULT_KEY_FENCE, false).driver > 0);
 }
 
 /* A disk that fails: the error comes back, and nothing that is not on it counts as clean. */
@@ -265,10 +451,10 @@ static void test_disk_fails(void **state)
             sim_pmem_mark(r.pm);
             sim_disk_mark(r.disk);
             sim_disk_fail_next(r.disk, op, skip, 1);
-            assert_int_equal(drain(&r, 0, &out), CBD_E_IO);
+            assert_int_equal(drain(&r, NULL, &out), CBD_E_IO);
             assert_false(clean(&r));
             power_off(&r, 0, skip);
-            assert_int_equal(drain(&r, 0, &out), 0);
+            assert_int_equal(drain(&r, NULL, &out), 0);
             for (uint32_t s = 0; s < SIM_PCACHE_SECTORS; s++)
                 assert_int_equal(on_the_disk(&r, s), r.driver.truth.newest[s]);
             sim_disk_rollback(r.disk);
@@ -280,8 +466,14 @@ static void test_disk_fails(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_resumes),       cmocka_unit_test(test_empties),
-        cmocka_unit_test(test_needs_flushes), cmocka_unit_test(test_needs_fences),
+        cmocka_unit_test(test_resumes),
+        cmocka_unit_test(test_empties),
+        cmocka_unit_test(test_ends_the_log),
+        cmocka_unit_test(test_needs_flushes),
+        cmocka_unit_test(test_needs_dirty_tail_durable),
+        cmocka_unit_test(test_needs_the_other_slot),
+        cmocka_unit_test(test_needs_zeroes),
+        cmocka_unit_test(test_needs_key_tail_durable),
         cmocka_unit_test(test_disk_fails),
     };
 
