@@ -9,7 +9,7 @@
  *
  * Without fences each of them is broken, and this test says so.
  */
-/* ctest: novalgrind timeout=120 */
+/* ctest: timeout=120 */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
