@@ -8,6 +8,9 @@
  *   generation    the highest one that a key in the log has
  *   tails         where pc_tails.c found them to be
  *
+ * A number of segments is not made smaller when the log names one behind the end: the device is only a
+ * part of what it was, and has to get its length back first.
+ *
  * P1  The slot that is written is never the newest whole one.
  * P2  The superblock is written last: what the driver refuses for it, it goes on refusing until all
  *     the rest is whole.
@@ -63,11 +66,34 @@ static bool tail_whole(bool valid, const struct cbd_pcache_slots *slots,
            pc_pos_equal(driver, wanted);
 }
 
+/* The superblock has more segments than the device, and the log names some of those. */
+static bool cut_short(const struct cbd_pcache *pc)
+{
+    uint8_t sb[PC_SB_BYTES];
+    struct cbd_pcache_walk walk;
+    struct cbd_pcache_kset kset;
+    bool beyond = false;
+
+    if (pc->pm->ops->read(pc->pm, PC_SB_OFF, sb, sizeof(sb)) != 0 ||
+        !pc_record_valid(false, sb, sizeof(sb)) || pc_get32(false, sb + 16) <= pc->seg_num)
+        return false;
+    if (cbd_pcache_walk_begin(&walk, pc, pc->key_tail) != 0)
+        return true;
+    while (!beyond && cbd_pcache_walk_next(&walk, &kset))
+        for (uint32_t i = 0; i < kset.key_count; i++)
+            beyond = beyond || kset.keys[i].seg >= pc->seg_num;
+    beyond = beyond || walk.end == CBD_PCACHE_END_LAST;
+    cbd_pcache_walk_end(&walk);
+    return beyond;
+}
+
 unsigned cbd_pcache_repairs(const struct cbd_pcache *pc)
 {
     unsigned what = 0;
     struct pc_twin t;
 
+    if (!pc->key_tail_valid || !pc->dirty_tail_valid || cut_short(pc))
+        return 0;
     if (!super_whole(pc))
         what |= CBD_PCACHE_REPAIR_SUPER;
     if (!info_whole(pc))

@@ -69,6 +69,35 @@ for at in 4096 4104 4112 8192 16384 20480 28688; do
     saved
 done
 
+# Nothing is offered that would not be done: where a log begins cannot be told without a tail.
+rm -f dev dev.disk
+expect 0 cbd-sim pcache --script "W0 W1 b x |" --image dev
+head -c 32 /dev/zero | tr '\0' '\377' | dd of=dev bs=1 seek=16384 conv=notrunc status=none
+expect 4 cbd-check -n dev
+says "5201"
+says_not "at no cost"
+cp dev before
+expect 4 cbd-check -p dev
+cmp -s dev before || flunk "a device without a tail was changed"
+
+# A part of a device is not made a whole one while the log names what was behind it.
+rm -f dev dev.disk
+expect 0 cbd-sim pcache --script "W0 W1 x |" --image dev
+size=$(stat -c %s dev)
+truncate -s $((20480 + 16777216)) dev
+expect 4 cbd-check -n dev
+says "give it back its length"
+says_not "at no cost"
+cp dev before
+expect 4 cbd-check -p dev
+cmp -s dev before || flunk "the rest of a device was cut off for good"
+truncate -s "$size" dev
+
+# The options of dm-pcache on something else.
+truncate -s 8192 nothing
+expect 16 cbd-ctl --dry-run nothing writeback
+says "no dm-pcache on the device"
+
 # Dirty data is not overwritten by the way.
 rm -f dev dev.disk
 expect 0 cbd-sim pcache --script "W0 b W1 d x |" --image dev

@@ -119,6 +119,11 @@ static const struct command commands[] = {
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 
+/* What no command takes on anything else. */
+#define PCACHE_ONLY                                                                                \
+    (BIT(KEY_DRY_RUN) | BIT(KEY_EMPTY) | BIT(KEY_PAST_DAMAGE) | BIT(KEY_FROM_KEY_TAIL) |           \
+     BIT(KEY_ALLOW_LOSS) | BIT(KEY_LOG_END) | BIT(KEY_TO))
+
 static const struct command pcache_commands[] = {
     {NULL, "writeback", 0, 0,
      BIT(KEY_BACKING) | BIT(KEY_ACCEPT) | BIT(KEY_BLOCK) | BIT(KEY_OUTPUT) | BIT(KEY_JSON) |
@@ -274,8 +279,11 @@ static int find_command(const struct cbd_tool_parser *parser, unsigned given,
             return cbd_tool_usage_error(&usage, "%s: got %d names, limit %d..%d", c->word,
                                         left - words, c->names_min, c->names_max);
         if ((given & ~c->allowed) != 0)
-            return cbd_tool_usage_error(&usage, "%s: does not take --%s", c->word,
-                                        option_name(given & ~c->allowed));
+            return cbd_tool_usage_error(
+                &usage, "%s: does not take --%s%s", c->word, option_name(given & ~c->allowed),
+                table == commands && (given & ~c->allowed & PCACHE_ONLY) != 0
+                    ? ": no dm-pcache on the device"
+                    : "");
         if ((c->needed & ~given) != 0)
             return cbd_tool_usage_error(&usage, "%s: needs --%s", c->word,
                                         option_name(c->needed & ~given));

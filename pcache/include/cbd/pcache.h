@@ -368,7 +368,8 @@ enum cbd_pcache_repair_flags {
 /*
  * What has to be written again so that the driver takes the device and finds what is on it: a mask
  * of the flags above. Nothing of log or payload is touched; what is wrong there is for
- * cbd_pcache_drain().
+ * cbd_pcache_drain(). 0 as well where a repair would not help: a tail is lost, or the device is shorter
+ * than it was and the log names segments behind its end.
  */
 unsigned cbd_pcache_repairs(const struct cbd_pcache *pc);
 
