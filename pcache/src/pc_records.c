@@ -70,6 +70,21 @@ static int list_twin(const struct lister *l, const char *what, uint32_t segment,
     return error;
 }
 
+/* The copy of Linux 6.18.0 to 6.18.2, where there is one. */
+static int list_stray(const struct lister *l)
+{
+    uint8_t bytes[PC_INFO_BYTES];
+    struct cbd_pcache_record r =
+        begin("cache_info", CBD_CHECK_NONE, 2, PC_INFO_STRAY_OFF, bytes, sizeof(bytes));
+
+    if (l->pc->pm->ops->read(l->pc->pm, PC_INFO_STRAY_OFF, bytes, sizeof(bytes)) != 0 ||
+        !pc_record_valid(l->pc->big_endian, bytes, sizeof(bytes)))
+        return 0;
+    r.valid = true;
+    fill_twin(l->pc, &r);
+    return l->found(l->arg, &r);
+}
+
 static int list_super(const struct lister *l)
 {
     uint8_t sb[PC_SB_BYTES] = {0};
@@ -89,6 +104,8 @@ static int list_super(const struct lister *l)
     if (error == 0)
         error =
             list_twin(l, "cache_info", CBD_CHECK_NONE, PC_INFO_OFF, PC_PAGE_BYTES, PC_INFO_BYTES);
+    if (error == 0)
+        error = list_stray(l);
     if (error == 0)
         error = list_twin(l, "key_tail", CBD_CHECK_NONE, PC_KEY_TAIL_OFF, PC_TAIL_STRIDE,
                           PC_TAIL_BYTES);

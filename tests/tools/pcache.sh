@@ -93,6 +93,28 @@ expect 4 cbd-check -p dev
 cmp -s dev before || flunk "the rest of a device was cut off for good"
 truncate -s "$size" dev
 
+# An image that is given to others: a check finds the same, and no checksum of data is there.
+# SOURCE: a fault, or a script.
+same_of_image() {
+    rm -f dev dev.disk plain anon again
+    expect 0 cbd-sim pcache --image dev "$@"
+    "$bin/cbd-dump" --image plain dev >out 2>err
+    SOURCE_DATE_EPOCH=1 "$bin/cbd-dump" --image anon --anonymize dev >out 2>err
+    SOURCE_DATE_EPOCH=1 "$bin/cbd-dump" --image again --anonymize dev >out 2>err
+    cmp -s anon again || flunk "$*: two images with the same SOURCE_DATE_EPOCH differ"
+    "$bin/cbd-check" plain 2>&1 | sed 's/^plain/image/' >of_plain
+    "$bin/cbd-check" anon 2>&1 | sed 's/^anon/image/' >of_anon
+    cmp -s of_plain of_anon || flunk "$*: $(diff of_plain of_anon)"
+    "$bin/cbd-dump" --keys plain | grep -o 'data_crc=.*' >of_plain
+    "$bin/cbd-dump" --keys anon | grep -o 'data_crc=.*' >of_anon
+}
+for fault in D1 D2 D3 D4 D5 D12 D15; do
+    same_of_image $fault
+done
+same_of_image --data-crc --script "W0 W1 W0 x |"
+[ "$(grep -c . of_plain)" = 3 ] || flunk "an image has $(grep -c . of_plain) keys"
+! grep -qxFf of_plain of_anon || flunk "an anonymized image has a checksum of data"
+
 # The options of dm-pcache on something else.
 truncate -s 8192 nothing
 expect 16 cbd-ctl --dry-run nothing writeback

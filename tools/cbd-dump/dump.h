@@ -62,6 +62,9 @@ void dump_map_end(struct dump *d);
 /* pcache.c: all of it for a device of dm-pcache. The exit code of the tool. */
 int dump_pcache(struct dump *d);
 
+/* image.c: what --anonymize replaces things by. 0, or the exit code; messages were printed. */
+int dump_hide_key(uint64_t key[2]);
+
 /* image.c: writes d->image. The exit code of the tool. */
 int dump_make_image(struct dump *d);
 

@@ -101,18 +101,15 @@ static int finish_file(struct image_file *f, uint64_t device_bytes)
     return CBD_E_SYSTEM;
 }
 
-static int make_key(struct dump *d, struct cbd_image_options *o)
+int dump_hide_key(uint64_t key[2])
 {
     bool fixed;
 
-    o->anonymize = d->anonymize;
-    if (!d->anonymize)
-        return 0;
-    if (cbd_tool_time(&o->key[0], &fixed) != 0)
+    if (cbd_tool_time(&key[0], &fixed) != 0)
         return CBD_EXIT_USAGE;
     if (fixed) /* the same image each time */
         return 0;
-    if (getrandom(o->key, sizeof(o->key), 0) == (ssize_t)sizeof(o->key))
+    if (getrandom(key, 2 * sizeof(*key), 0) == (ssize_t)(2 * sizeof(*key)))
         return 0;
     cbd_tool_error_code(NULL, "random numbers", CBD_E_SYSTEM);
     return CBD_EXIT_OPERATIONAL;
@@ -177,9 +174,9 @@ static int fill(struct dump *d, struct image_file *f, struct cbd_image_options *
 int dump_make_image(struct dump *d)
 {
     struct image_file *f = calloc(1, sizeof(*f));
-    struct cbd_image_options options = {.write = write_piece, .arg = f};
+    struct cbd_image_options options = {.anonymize = d->anonymize, .write = write_piece, .arg = f};
     char text[128];
-    int code = make_key(d, &options);
+    int code = d->anonymize ? dump_hide_key(options.key) : 0;
 
     if (f == NULL) {
         cbd_tool_error_code(d->image, "cannot be made", CBD_E_NOMEM);

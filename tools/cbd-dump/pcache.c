@@ -24,7 +24,10 @@ struct show {
     uint64_t *live, *dirty;
     uint8_t *log; /* bool */
     uint32_t count;
-    int fd; /* of the image */
+    /* of the image */
+    const struct cbd_pcache *pc;
+    uint64_t key[2]; /* of what is hidden in it */
+    int fd;
     uint64_t pieces;
 };
 
@@ -191,8 +194,15 @@ static int put(struct show *s, uint64_t off, const uint8_t *bytes, uint32_t len_
 
 static int image_record(void *arg, const struct cbd_pcache_record *r)
 {
+    uint8_t bytes[CBD_PCACHE_RECORD_BYTES_MAX];
+    struct show *s = arg;
+
     if (!r->readable || r->zero || r->is_key)
         return 0; /* keys come with their key set */
+    if (s->d->anonymize) {
+        cbd_pcache_hide(s->pc, s->key, r, bytes);
+        return put(s, r->off_bytes, bytes, r->len_bytes);
+    }
     return put(arg, r->off_bytes, r->bytes, r->len_bytes);
 }
 
@@ -201,8 +211,11 @@ static int make_image(struct show *s, const struct cbd_pcache *pc)
     struct dump *d = s->d;
     uint32_t len_bytes;
     const uint8_t *mark = cbd_pcache_image_mark(&len_bytes);
-    int error;
+    int error, code = d->anonymize ? dump_hide_key(s->key) : 0;
 
+    if (code != 0)
+        return code;
+    s->pc = pc;
     s->fd = open(d->image, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (s->fd < 0) {
         cbd_tool_error(d->image, "cannot be made: %s", strerror(errno));
@@ -225,9 +238,11 @@ static int make_image(struct show *s, const struct cbd_pcache *pc)
     }
     if (d->document != NULL) {
         cbd_tool_json_text(d->document, "image", d->image);
+        cbd_tool_json_bool(d->document, "anonymized", d->anonymize);
         cbd_tool_json_u64(d->document, "records", s->pieces);
     } else {
-        printf("%s: metadata image of %s: %" PRIu64 " records\n", d->image, d->path, s->pieces);
+        printf("%s: metadata image of %s%s: %" PRIu64 " records\n", d->image, d->path,
+               d->anonymize ? ", without what tells of its data" : "", s->pieces);
     }
     return 0;
 }

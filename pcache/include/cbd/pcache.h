@@ -438,6 +438,18 @@ int cbd_pcache_records(const struct cbd_pcache *pc, unsigned which,
                        int (*found)(void *arg, const struct cbd_pcache_record *record),
                        void *arg) CBD_MUST_CHECK;
 
+/* No record has more bytes. */
+#define CBD_PCACHE_RECORD_BYTES_MAX 5144u
+
+/*
+ * The bytes of a record, but for keys, as an image has them that is given to others: checksums of
+ * data are replaced by others that `key` decides, the same for the same; what the driver left unset,
+ * and what is no record, is 0xff where it is not zero. Checksums of metadata are made again.
+ * `bytes` has room for CBD_PCACHE_RECORD_BYTES_MAX.
+ */
+void cbd_pcache_hide(const struct cbd_pcache *pc, const uint64_t key[2],
+                     const struct cbd_pcache_record *record, uint8_t *bytes);
+
 /* What a metadata image has at its start. Static. */
 const uint8_t *cbd_pcache_image_mark(uint32_t *len_bytes);
 
