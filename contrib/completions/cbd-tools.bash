@@ -41,6 +41,14 @@ __cbd_complete() {
     [ "${COMP_WORDS[i - 1]}" != = ] || i=$((i - 1))
     option=${COMP_WORDS[i - 1]}
     argument=$(__cbd_options "$tool" "${command[@]}" | LC_ALL=C sed -n "s/^$option=//p")
+    # "--option=NAME=PATH" is five, and "--option NAME=PATH" four: a file comes last.
+    for option in "${COMP_WORDS[i > 2 ? i - 2 : 0]}" "${COMP_WORDS[i > 3 ? i - 3 : 0]}"; do
+        [ "${COMP_WORDS[COMP_CWORD]}" = = ] || [ "${COMP_WORDS[COMP_CWORD - 1]}" = = ] || break
+        case $option in
+        --?*) [ "$(__cbd_options "$tool" "${command[@]}" | sed -n "s/^$option=//p")" != NAME=PATH ] ||
+            argument=PATH ;;
+        esac
+    done
     case $argument in
     FILE | PATH)
         COMPREPLY=($(compgen -f -- "$cur"))

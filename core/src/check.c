@@ -2,7 +2,7 @@
 /*
  * Check: the passes in their order, the superblocks, and the table of problems.
  *
- *   superblocks -> tables -> records of each live segment (headers, data) -> orders
+ *   superblocks -> tables -> records of each live segment (headers, data) -> orders -> identity
  *
  * Each pass needs what the ones before it found valid and nothing else. No pass stores.
  */
@@ -55,6 +55,8 @@ static const struct cbd_check_pass passes[] = {
     {"orders", "of two records that overlap one is newer", CBD_CHECK_SCAN | CBD_CHECK_ORDERS},
     {"data", "data of every live record against its checksums",
      CBD_CHECK_SCAN | CBD_CHECK_HEADERS | CBD_CHECK_DATA},
+    {"identity", "backing devices against what the cache knows of them, as far as they are given",
+     CBD_CHECK_SCAN},
 };
 
 const struct cbd_check_pass *cbd_check_pass_row(uint32_t n)
@@ -272,6 +274,8 @@ int cbd_check_passes(struct cbd_check *k)
         error = cbd_check_records(k);
     if (error == 0 && (k->options.flags & CBD_CHECK_ORDERS) != 0)
         error = cbd_check_orders(k);
+    if (error == 0)
+        error = cbd_check_disks(k);
     return error;
 }
 

@@ -199,6 +199,7 @@ static int check_backend(struct cbd_check *k, uint32_t id)
     out->used = true;
     memcpy(out->name, config->name, sizeof(out->name));
     memcpy(out->path, config->path, sizeof(out->path));
+    out->logical_block_bytes = config->logical_block_bytes;
     stop = check_counters(k, id);
     if (stop != 0)
         return stop;

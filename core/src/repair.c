@@ -280,6 +280,7 @@ static int one_round(struct cbd_repair *r, struct cbd_pmem *pm, struct cbd_env *
 {
     struct cbd_check_options options = {
         .flags = r->options->flags,
+        .disks = r->options->disks,
         .progress = r->options->progress != NULL ? on_progress : NULL,
     };
     int error;

@@ -4,6 +4,8 @@
 
 #include <stdio.h>
 
+#include "recipes.h"
+
 static void name(struct mend_named *n, bool known, uint64_t addr, uint64_t len)
 {
     if (!known || n->count == MEND_NAMED_MAX) {
@@ -71,10 +73,12 @@ static enum cbd_repair_answer decide(void *arg, const struct cbd_repair_offer *o
 
 void mend_run(struct rig *r, enum mend_policy policy, struct mend *m)
 {
+    struct cbd_disk *disks[CBD_BACKENDS] = {&r->disk[0]->disk};
     struct cbd_repair_options options = {
         .flags = CBD_CHECK_SCAN | CBD_CHECK_HEADERS | CBD_CHECK_ORDERS | CBD_CHECK_DATA,
         .allow_data_loss = policy == MEND_LOSES,
         .decide = decide,
+        .disks = recipe_of_disk(m->want) ? disks : NULL,
     };
 
     m->rig = r;

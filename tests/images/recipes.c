@@ -718,6 +718,28 @@ static void data_clean(struct rig *r)
     rig_flip(r, payload_of(r, rig_segment_with(r, CBD_M_SEGMENT_CLOSED), 2) + 100);
 }
 
+static void disk_size(struct rig *r)
+{
+    r->disk[0]->disk.size_bytes -= 65536;
+}
+
+static void disk_block(struct rig *r)
+{
+    r->disk[0]->disk.logical_block_bytes = 4096;
+}
+
+/* One block of the newest that was written. */
+static void disk_content(struct rig *r)
+{
+    for (uint64_t sector = 8; sector < 16; sector++)
+        sim_disk_poke(r->disk[0], sector, 1);
+}
+
+static void disk_unread(struct rig *r)
+{
+    sim_disk_set_latent_error(r->disk[0], 0, r->disk[0]->disk.size_bytes / 512);
+}
+
 #define R(code, base, end, damage)                                                                 \
     {CBD_PROBLEM_##code, #damage, BASE_##base, END_##end, damage, false},
 #define FORGED(code, base, end, damage)                                                            \
@@ -766,6 +788,12 @@ const struct recipe recipes[] = {
     FORGED(GENERATION, STOPPED, LEFT, generation_used)            /* */
     R(COUNTER, STOPPED, LOSES, counter_state)                     /* */
     R(COUNTER, STOPPED, PREEN, counter_generation)                /* */
+    R(DISK_SIZE, DETACHED, LEFT, disk_size)                       /* */
+    R(DISK_BLOCK, DETACHED, LEFT, disk_block)                     /* */
+    R(DISK_CONTENT, DETACHED, LEFT, disk_content)                 /* */
+    R(DISK_CONTENT, MIXED, LEFT, disk_content)                    /* */
+    R(DISK_DOUBT, MIXED, NOTE, last_payload)                      /* */
+    R(DISK_UNREAD, DETACHED, LEFT, disk_unread)                   /* */
     R(RECORD_DAMAGED, STOPPED, LOSES, record_damaged)             /* */
     R(RECORD_DAMAGED, STOPPED, LOSES, record_damaged_unknown)     /* */
     R(RECORD_DAMAGED, STOPPED, LOSES, records_damaged_tail)       /* */

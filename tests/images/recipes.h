@@ -36,6 +36,12 @@ struct recipe {
     bool forged; /* says something else than was ever stored, and is believed */
 };
 
+/* Problems of a backing device, which a check finds only when it has that. */
+static inline bool recipe_of_disk(uint32_t code)
+{
+    return code >= 2030 && code < 2040;
+}
+
 extern const struct recipe recipes[];
 extern const size_t recipe_count;
 

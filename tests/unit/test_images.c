@@ -34,7 +34,8 @@ static void every_row_has_an_image(void **state)
 
 static bool opens(const struct recipe *recipe)
 {
-    return recipe->code != CBD_PROBLEM_SUPER_NO_DATA && recipe->code != CBD_PROBLEM_DROPPING &&
+    return !recipe_of_disk(recipe->code) && recipe->code != CBD_PROBLEM_SUPER_NO_DATA &&
+           recipe->code != CBD_PROBLEM_DROPPING &&
            recipe->code != CBD_PROBLEM_RECORD_ALIGNMENT; /* now another block size than the disk */
 }
 
@@ -68,7 +69,9 @@ static int on_finding(void *arg, const struct cbd_check_finding *f)
 
 static bool named_now(struct rig *r, uint32_t code, uint64_t *errors)
 {
+    struct cbd_disk *disks[CBD_BACKENDS] = {&r->disk[0]->disk};
     struct cbd_check_options options = {
+        .disks = recipe_of_disk(code) ? disks : NULL,
         .flags = CBD_CHECK_SCAN | CBD_CHECK_HEADERS | CBD_CHECK_ORDERS | CBD_CHECK_DATA,
     };
     struct look look = {.code = code};
@@ -95,6 +98,7 @@ static void repair_again(struct rig *r, const struct recipe *recipe, const struc
     static struct mend again;
     uint64_t ops = r->pmem->ops_done;
 
+    again.want = recipe->code;
     mend_run(r, first->policy, &again);
     if (again.error != first->error)
         complain(recipe, first->policy, "the second repair ends with another error");

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "backing.h"
 #include "cbd/check.h"
 #include "cbd/pcache.h"
 #include "cbd/shim/env.h"
@@ -20,7 +21,7 @@
 #include "tool_size.h"
 #include "undo.h"
 
-enum { KEY_JSON = 256, KEY_DATA, KEY_LOSS, KEY_UNDO, KEY_APPLY, KEY_PASS };
+enum { KEY_JSON = 256, KEY_DATA, KEY_LOSS, KEY_UNDO, KEY_APPLY, KEY_PASS, KEY_BACKING };
 
 static const struct cbd_tool_option options[] = {
     {'n', "no", NULL, "change nothing; the default where nobody can be asked"},
@@ -31,9 +32,12 @@ static const struct cbd_tool_option options[] = {
     {KEY_APPLY, "apply-undo", "FILE", "put back what FILE holds, and nothing else"},
     {'f', "force", NULL, "check every record, even if the cache was detached cleanly"},
     {KEY_DATA, "data", NULL, "check every record, and all data against its checksums"},
+    {KEY_BACKING, "backing", "NAME=PATH",
+     "compare the disk of backend NAME with what is cached of it;\n"
+     "it is only read. May be given for each backend"},
     {KEY_PASS, "pass", "NAME",
      "only this pass and what it needs: tables, records, headers,\n"
-     "orders or data"},
+     "orders, data or identity (needs --backing)"},
     {'v', "verbose", NULL, "notes say what becomes of them; count everything"},
     {'q', "quiet", NULL, "errors only"},
     {KEY_JSON, "json", NULL, "one JSON document on standard output; no prompts"},
@@ -60,6 +64,7 @@ struct arguments {
     const char *path;
     const struct cbd_check_pass *pass; /* NULL: all that are worth it */
     const char *undo, *apply;
+    struct backings *backings;
     bool no, preen, yes, loss;
     bool force, data, verbose, quiet, json;
     int progress_fd;
@@ -89,6 +94,10 @@ static int judge(const struct arguments *a)
         return cbd_tool_usage_error(&usage, "--undo and -n exclude each other");
     if (a->pass != NULL && (a->force || a->data))
         return cbd_tool_usage_error(&usage, "--pass and -f or --data exclude each other");
+    if (a->pass != NULL && strcmp(a->pass->name, "identity") == 0 && a->backings->count == 0)
+        return cbd_tool_usage_error(&usage, "--pass identity needs --backing");
+    if (a->apply != NULL && a->backings->count != 0)
+        return cbd_tool_usage_error(&usage, "--apply-undo and --backing exclude each other");
     if (a->apply != NULL && (a->no || a->preen || a->yes || a->loss || a->undo != NULL ||
                              a->pass != NULL || a->force || a->data || a->json))
         return cbd_tool_usage_error(&usage, "--apply-undo goes with -q and -v only");
@@ -125,6 +134,7 @@ static int parse(int argc, char **argv, struct arguments *a, bool *end)
 {
     struct cbd_tool_parser parser;
     enum cbd_tool_next next;
+    const char *why;
     int code;
 
     *end = true;
@@ -153,8 +163,15 @@ static int parse(int argc, char **argv, struct arguments *a, bool *end)
             a->pass = find_pass(parser.argument);
             if (a->pass == NULL)
                 return cbd_tool_usage_error(
-                    &usage, "--pass: got '%.40s', limit tables, records, headers, orders, data",
+                    &usage,
+                    "--pass: got '%.40s', limit tables, records, headers, orders, data, identity",
                     parser.argument);
+            break;
+        case KEY_BACKING:
+            why = backing_add(a->backings, parser.argument);
+            if (why != NULL)
+                return cbd_tool_usage_error(&usage, "--backing: got '%.40s', %s", parser.argument,
+                                            why);
             break;
         case 'C':
             code = parse_fd(parser.argument, &a->progress_fd);
@@ -239,7 +256,8 @@ static unsigned choose(const struct cbd_tool_device *device, const struct argume
         return a->pass->flags;
     if (a->data)
         return all | CBD_CHECK_DATA;
-    if (a->force || cbd_check_run(device->pm, device->env, &tables, NULL, NULL, summary) != 0 ||
+    if (a->force || a->backings->count != 0 ||
+        cbd_check_run(device->pm, device->env, &tables, NULL, NULL, summary) != 0 ||
         summary->errors != 0)
         return all;
     for (uint32_t i = 0; i < CBD_BACKENDS; i++)
@@ -254,6 +272,7 @@ static int check(const struct cbd_tool_device *device, const struct arguments *a
     struct run run = {.quiet = a->quiet};
     struct cbd_check_options check_options = {
         .flags = choose(device, a, summary),
+        .disks = a->backings->disks,
         .progress = progress,
     };
     int code = CBD_EXIT_CLEAN;
@@ -289,6 +308,7 @@ static int repair(const struct cbd_tool_device *device, const struct arguments *
         .path = a->path,
         .undo_path = a->undo,
         .flags = choose(device, a, summary),
+        .disks = a->backings->disks,
         .policy = a->preen ? MEND_PREEN
                   : a->yes ? MEND_YES
                            : MEND_ASK,
@@ -328,7 +348,8 @@ static int check_pcache(const struct cbd_tool_device *device, const struct argum
 
 int main(int argc, char **argv)
 {
-    struct arguments a = {.progress_fd = -1};
+    static struct backings backings;
+    struct arguments a = {.progress_fd = -1, .backings = &backings};
     struct cbd_tool_device device;
     struct cbd_check_summary *summary;
     bool end;
@@ -346,6 +367,12 @@ int main(int argc, char **argv)
         return code;
     if (a.jobs != 0)
         cbd_shim_env_processors(device.env, a.jobs);
+    if (a.apply == NULL && cbd_pcache_probe(device.pm) && backings.count != 0) {
+        cbd_tool_error(a.path, "is of dm-pcache, which does not say what its disk has to hold: "
+                               "no --backing");
+        cbd_tool_device_close(&device);
+        return CBD_EXIT_USAGE;
+    }
     if (a.apply == NULL && cbd_pcache_probe(device.pm)) {
         code = check_pcache(&device, &a);
         cbd_tool_device_close(&device);
@@ -357,10 +384,11 @@ int main(int argc, char **argv)
         code = CBD_EXIT_OPERATIONAL;
     } else if (a.apply != NULL) {
         code = undo_apply(a.apply, a.path, device.pm, device.env, a.quiet);
-    } else if (repairs(&a)) {
-        code = repair(&device, &a, summary);
     } else {
-        code = check(&device, &a, summary);
+        code = backing_open(&backings, &device, summary);
+        if (code == 0)
+            code = repairs(&a) ? repair(&device, &a, summary) : check(&device, &a, summary);
+        backing_close(&backings);
     }
     free(summary);
     cbd_tool_device_close(&device);

@@ -145,6 +145,7 @@ int mend_run(struct cbd_pmem *pm, struct cbd_env *env, const struct mend_options
 {
     struct cbd_repair_options repair = {
         .flags = options->flags,
+        .disks = options->disks,
         .allow_data_loss = options->allow_data_loss,
         .progress = progress,
         .decide = decide,

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 
+#include "cbd/disk.h"
 #include "cbd/env.h"
 #include "cbd/pmem.h"
 
@@ -16,8 +17,9 @@ enum mend_policy {
 
 struct mend_options {
     const char *path;
-    const char *undo_path; /* or NULL */
-    unsigned flags;        /* of the check */
+    const char *undo_path;         /* or NULL */
+    unsigned flags;                /* of the check */
+    struct cbd_disk *const *disks; /* to compare with, or NULL */
     enum mend_policy policy;
     bool allow_data_loss;
     bool json, verbose, quiet;

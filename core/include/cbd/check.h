@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cbd/disk.h"
 #include "cbd/env.h"
 #include "cbd/format.h"
 #include "cbd/media_format.h"
@@ -121,6 +122,11 @@ struct cbd_check_options {
      * as no cache leaves them, take 48 bytes each.
      */
     uint64_t orders_max;
+    /*
+     * The backing devices, by the number of their backend, each NULL when it is not there; read, and
+     * nothing else. With SCAN up to 512 places of each are compared with what is cached. May be NULL.
+     */
+    struct cbd_disk *const *disks;
     /* Called between segments, done <= total. Not 0: ends the check. */
     int (*progress)(void *arg, uint64_t done, uint64_t total);
     /* With SCAN: what a dump shows. Segments in order, each after its records. */
@@ -135,6 +141,7 @@ struct cbd_check_backend {
     char name[CBD_BACKEND_NAME_BYTES + 1];
     char path[CBD_BACKEND_PATH_BYTES + 1];
     uint32_t segments;
+    uint32_t logical_block_bytes;
     uint64_t records;       /* at or above the horizon */
     uint64_t live_bytes;    /* their payload, overwritten versions too */
     uint64_t dirty_records; /* not written back */
@@ -164,7 +171,8 @@ struct cbd_check_summary {
  *
  * 0: the check ran to its end, and out->errors tells whether anything is wrong. CBD_E_NOTCBD,
  * CBD_E_CORRUPT, CBD_E_VERSION: there is no usable superblock (this is a finding as well, but for
- * NOTCBD). CBD_E_NOMEM. Uses alloc, free and run of `env` only. Nothing else may use the device.
+ * NOTCBD). CBD_E_NOMEM. Uses alloc, free and run of `env` only, with disks
+ * also wait and wake. Nothing else may use the device.
  *
  * Where env has run, records of several segments are read at a time, and read() of `pm` is called by
  * several threads. Callbacks are called by the caller's thread only, and nothing of what they get, of

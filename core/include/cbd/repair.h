@@ -37,7 +37,8 @@ struct cbd_repair_offer {
 };
 
 struct cbd_repair_options {
-    unsigned flags; /* enum cbd_check_flags */
+    unsigned flags;                /* enum cbd_check_flags */
+    struct cbd_disk *const *disks; /* as in struct cbd_check_options */
     /* Something dirty may be given up; else each offer that would is not possible. */
     bool allow_data_loss;
     /* As in struct cbd_check_options; called in each round. May be NULL. */
