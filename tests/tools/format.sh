@@ -143,6 +143,13 @@ for size in 16T 15T 1T; do
     expect 0 cbd-check large
     expect 0 cbd-dump --map large
     [ "$(wc -l <out)" -lt 40 ] || flunk "the map of $size has $(wc -l <out) lines"
+    truncate -s 1G behind
+    expect 0 cbd-ctl large backend add one --backing behind --cache-size 1G
+    expect 0 tests/make_dirty large one 10
+    expect 0 cbd-check -f --data --backing one=behind large
+    says "not detached cleanly"
+    expect 0 cbd-ctl large writeback
+    expect 0 cbd-check -f large
     made=yes
     rm large
     break

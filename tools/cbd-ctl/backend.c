@@ -26,6 +26,8 @@ int ctl_open(const struct ctl *ctl, bool readonly, struct cbd_tool_device *devic
     if (error == 0)
         return 0;
     cbd_tool_error_code(ctl->path, "cannot be opened", error);
+    if (error == CBD_E_CORRUPT)
+        cbd_tool_error(ctl->path, "cbd-check -f says what is damaged, and what a repair costs");
     cbd_tool_device_close(device);
     return CBD_EXIT_OPERATIONAL;
 }
