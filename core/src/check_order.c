@@ -15,6 +15,7 @@
 
 #define ORDERS_MAX (UINT64_C(1) << 26) /* 1 GiB */
 #define FIRST_CAP 1024u
+#define SIDE_BY_SIDE_MIN 256u
 
 /* A record whose order another one has too. */
 struct twin_order {
@@ -142,15 +143,11 @@ static void insertion_sort(struct cbd_check_order *o, uint64_t n)
     }
 }
 
-/* By one byte after the other from the highest, in place; `shift` is of the byte. */
-static void radix_sort(struct cbd_check_order *o, uint64_t n, unsigned shift)
+/* By eight bits of the order from `shift` on, in place. end[b]: behind the last one with b. */
+static void partition(struct cbd_check_order *o, uint64_t n, unsigned shift, uint64_t end[256])
 {
-    uint64_t next[256] = {0}, end[256], at = 0;
+    uint64_t next[256] = {0}, at = 0;
 
-    if (n <= 32) {
-        insertion_sort(o, n);
-        return;
-    }
     for (uint64_t i = 0; i < n; i++)
         next[o[i].order >> shift & 0xff]++;
     for (unsigned b = 0; b < 256; b++) {
@@ -173,20 +170,53 @@ static void radix_sort(struct cbd_check_order *o, uint64_t n, unsigned shift)
             o[next[b]++] = t;
         }
     }
-    for (unsigned b = 0; b < 256 && shift != 0; b++)
-        radix_sort(o + (b == 0 ? 0 : end[b - 1]), end[b] - (b == 0 ? 0 : end[b - 1]), shift - 8);
 }
 
-static void sort_orders(struct cbd_check_order *o, uint64_t n)
+/* They agree in all bits from shift + 8 on. The last eight bits may be some that are known already. */
+static void radix_sort(struct cbd_check_order *o, uint64_t n, unsigned shift)
 {
+    uint64_t end[256];
+
+    if (n <= 32) {
+        insertion_sort(o, n);
+        return;
+    }
+    partition(o, n, shift, end);
+    for (unsigned b = 0; b < 256 && shift != 0; b++)
+        radix_sort(o + (b == 0 ? 0 : end[b - 1]), end[b] - (b == 0 ? 0 : end[b - 1]),
+                   shift > 8 ? shift - 8 : 0);
+}
+
+struct sorting {
+    struct cbd_check_order *o;
+    uint64_t end[256];
+    unsigned shift;
+};
+
+static void sort_one(void *arg, unsigned b)
+{
+    const struct sorting *s = arg;
+    uint64_t first = b == 0 ? 0 : s->end[b - 1];
+
+    radix_sort(s->o + first, s->end[b] - first, s->shift > 8 ? s->shift - 8 : 0);
+}
+
+/* The highest eight bits that differ make parts of about the same size, which are sorted side by side. */
+static void sort_orders(struct cbd_env *env, struct cbd_check_order *o, uint64_t n)
+{
+    struct sorting s = {.o = o};
     uint64_t differ = 0;
-    unsigned shift = 0;
 
     for (uint64_t i = 1; i < n; i++)
         differ |= o[i].order ^ o[0].order;
-    while (differ >> shift > 0xff)
-        shift += 8;
-    radix_sort(o, n, shift);
+    while (differ >> s.shift > 0xff)
+        s.shift++;
+    if (env->ops->run == NULL || n < SIDE_BY_SIDE_MIN || s.shift == 0) {
+        radix_sort(o, n, s.shift);
+        return;
+    }
+    partition(o, n, s.shift, s.end);
+    env->ops->run(env, sort_one, &s, 256);
 }
 
 /* --- of one order --- */
@@ -271,7 +301,7 @@ static int judge(struct cbd_check *k)
     uint64_t largest = 0;
     int stop = 0;
 
-    sort_orders(k->orders, k->order_count);
+    sort_orders(env, k->orders, k->order_count);
     for (uint64_t i = 0, n; i < k->order_count; i += n) {
         n = group_at(k, i);
         largest = n > largest ? n : largest;

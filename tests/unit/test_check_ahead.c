@@ -225,6 +225,21 @@ static uint32_t closed_segments(struct rig *r)
     return count;
 }
 
+/* The first record of segment `to` says the place and the order of that of `from`. */
+static void twin(struct rig *r, uint32_t from, uint32_t to)
+{
+    uint32_t seed = cbd_seed_cache(r->super.uuid, r->super.salt);
+    uint64_t generation = rig_entry(r, to).generation;
+    struct cbd_record a = rig_record(r, from, 0), b = rig_record(r, to, 0);
+    struct cbd_m_record m;
+
+    b.order = a.order;
+    b.addr_bytes = a.addr_bytes;
+    b.len_bytes = a.len_bytes;
+    cbd_record_encode(&b, cbd_seed_place(seed, CBD_SEED_RECORD, to, generation), generation, 0, &m);
+    sim_pmem_poke(r->pmem, rig_slot_off(r, to, 0), &m, sizeof(m));
+}
+
 static void damage_anywhere_says_the_same(void **state)
 {
     struct rig *r = large();
@@ -293,12 +308,33 @@ static void repairs_are_the_same(void **state)
     }
 }
 
+/* They are sorted side by side, too. */
+static void orders_that_are_there_twice_are_found(void **state)
+{
+    struct rig *r = large();
+    uint32_t twins = 0, found;
+
+    (void)state;
+    for (uint32_t n = 0; n < 80; n += 2)
+        if (rig_entry(r, n).status == CBD_M_SEGMENT_CLOSED &&
+            rig_entry(r, n + 1).status == CBD_M_SEGMENT_CLOSED) {
+            twin(r, n, n + 1);
+            twins++;
+        }
+    assert_true(twins > 20);
+    found = compare(&r->pmem->pm, 0, 0, 0);
+    assert_true(found >= 2 * twins); /* each has the header of another record, too */
+    assert_int_equal(compare(&r->pmem->pm, 100, 0, 0), found);
+    rig_destroy(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_image_says_the_same),
         cmocka_unit_test(repairs_are_the_same),
         cmocka_unit_test(damage_anywhere_says_the_same),
+        cmocka_unit_test(orders_that_are_there_twice_are_found),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
