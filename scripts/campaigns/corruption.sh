@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Seeded damage under AddressSanitizer and UBSan: CORRUPTIONS (10000) of bytes, lines and pages each of
 # every base image of ours, and as many of devices of dm-pcache. Prints what the tests counted.
+# PRESET=release: without the sanitizers, in a sixth of the time.
 
 count=${CORRUPTIONS:-10000}
-tests=build/asan-ubsan/bin/tests
+preset=${PRESET:-asan-ubsan}
+tests=build/$preset/bin/tests
 
 # damage TEST: one test that counts what it did
 damage() {
@@ -14,8 +16,8 @@ damage() {
     grep -v '^\[' "$reports/$1.log" | sed 's/^/    /'
 }
 
-build asan-ubsan test_check_corruption
-build asan-ubsan test_pcache_corrupt
+build "$preset" test_check_corruption
+build "$preset" test_pcache_corrupt
 cd "$root" || exit 1
 damage test_check_corruption
 damage test_pcache_corrupt
