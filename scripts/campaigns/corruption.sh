@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Seeded damage under AddressSanitizer and UBSan: CORRUPTIONS (10000) of bytes, lines and pages each of
 # every base image of ours, and as many of devices of dm-pcache. Prints what the tests counted.
-# PRESET=release: without the sanitizers, in a sixth of the time.
+# PRESET=release: without the sanitizers, in a fifth of the time.
 
 count=${CORRUPTIONS:-10000}
 preset=${PRESET:-asan-ubsan}
