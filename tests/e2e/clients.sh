@@ -12,22 +12,22 @@ truncate -s 128M other.img
 
 # --- what is offered ---
 serve backend=disk0
-nbdinfo --json "$uri" >info.json
+timeout 60 nbdinfo --json "$uri" >info.json
 for field in '"can_fua": true' '"can_flush": true' '"can_trim": true' '"can_zero": true' \
     '"can_fast_zero": true' '"can_multi_conn": true' '"can_cache": true' '"is_read_only": false' \
     '"block_size_minimum": 512' '"block_size_preferred": 4096' '"export-size": 134217728'; do
     check "nbdinfo says $field" says info.json "$field"
 done
 check_not "others may write to the socket" sh -c "stat -c %A '$socket' | grep -qE '^.....w|^........w'"
-nbdinfo --map "$uri" >map.txt
+timeout 60 nbdinfo --map "$uri" >map.txt
 check "an empty disk is a hole" grep -q 'hole,zero' map.txt
-check_not "an export that is not there" nbdinfo "nbd+unix:///none?socket=$socket"
+check_not "an export that is not there" timeout 60 nbdinfo "nbd+unix:///none?socket=$socket"
 
 # --- in and out ---
 head -c 30000000 /dev/urandom >in.img
 truncate -s 128M in.img
-check "nbdcopy in" nbdcopy --flush in.img "$uri"
-check "nbdcopy out" nbdcopy "$uri" out.img
+check "nbdcopy in" timeout 100 nbdcopy --flush in.img "$uri"
+check "nbdcopy out" timeout 100 nbdcopy "$uri" out.img
 check "the same comes out" cmp in.img out.img
 run_nbdkit -f -U second "$plugin" cache.img >second.log 2>&1 &
 ended $!

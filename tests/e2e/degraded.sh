@@ -9,7 +9,7 @@ command -v jq >/dev/null || skip "jq is not installed"
 
 make_cache --streams 1
 serve dirty-start=100 dirty-urgent=100
-check "writes" qemu-io -f raw "$uri" -c "write -P 1 0 64k" -c "write -P 2 1M 64k" -c "write -P 3 2M 64k"
+check "writes" timeout 60 qemu-io -f raw "$uri" -c "write -P 1 0 64k" -c "write -P 2 1M 64k" -c "write -P 3 2M 64k"
 kill_server
 # The record of the write in the middle: durable, dirty, and not the newest of its stream.
 "$bin/cbd-dump" --json --keys --range=1M..1100K cache.img >keys.json
@@ -19,12 +19,12 @@ printf XXXX | dd of=cache.img bs=1 seek=$((offset + 16)) conv=notrunc status=non
 
 serve
 check "it says what is lost" grep -q "served for reading only" server.log
-nbdinfo --json "$uri" >info.json
+timeout 60 nbdinfo --json "$uri" >info.json
 check "the client is told" says info.json '"is_read_only": true'
-check "the rest is there" qemu-io -r -f raw "$uri" -c "read -P 1 0 64k" -c "read -P 3 2M 64k"
-qemu-io -r -f raw "$uri" -c "read 1M 64k" >read.log 2>&1
+check "the rest is there" timeout 60 qemu-io -r -f raw "$uri" -c "read -P 1 0 64k" -c "read -P 3 2M 64k"
+timeout 60 qemu-io -r -f raw "$uri" -c "read 1M 64k" >read.log 2>&1
 check "what is lost gives EIO" grep -q "Input/output error" read.log
-check_not "no client may write" qemu-io -f raw "$uri" -c "write -P 9 0 64k"
+check_not "no client may write" timeout 60 qemu-io -f raw "$uri" -c "write -P 9 0 64k"
 cp cache.img before.img
 stop
 check "the cache is left as it was" cmp cache.img before.img

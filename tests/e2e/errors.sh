@@ -13,7 +13,8 @@ need nbdfuse fusermount3 qemu-io
 bad_fuse=""
 bad_server=""
 cleanup_more() {
-    [ -z "$bad_fuse" ] || fusermount3 -u bad/nbd
+    [ -z "$server" ] || kill -9 "$server" # it holds the file
+    [ -z "$bad_fuse" ] || timeout 30 fusermount3 -u bad/nbd || fusermount3 -uz bad/nbd
     [ -z "$bad_server" ] || kill "$bad_server"
 }
 
@@ -30,7 +31,7 @@ for n in $(seq 100); do [ "$(stat -c %s bad/nbd)" = 0 ] && sleep 0.05 || break; 
 
 "$bin/cbd-format" --create "$cache_bytes" --segment-size 256K cache.img >make.log 2>&1
 "$bin/cbd-ctl" cache.img backend add disk0 --backing bad/nbd --cache-size "$share_bytes" >>make.log 2>&1
-io() { qemu-io -f raw "$uri" "$@" 2>&1; }
+io() { timeout 120 qemu-io -f raw "$uri" "$@" 2>&1; }
 
 serve space-timeout=60s
 check "a write while all is well" io -c "write -P 1 0 1M" -c flush
@@ -60,6 +61,6 @@ check "it says what is left" says server.log "not all was written back"
 rm away
 check "cbd-ctl writes it back" "$bin/cbd-ctl" cache.img writeback disk0 --backing bad/nbd
 check_clean
-check "the bare disk" qemu-io -f raw real.img -c "read -P 5 30M 1M" -c "read -P 6 31M 1M" \
+check "the bare disk" timeout 60 qemu-io -f raw real.img -c "read -P 5 30M 1M" -c "read -P 6 31M 1M" \
     -c "read -P 4 4M 20M" -c "read -P 3 100k 64k"
 finish

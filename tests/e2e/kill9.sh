@@ -13,7 +13,7 @@ seed=${SEED:-1}
 for kill in $(seq "${KILLS:-10}"); do
     seed=$(((seed * 16807 + 11) % 2147483647))
     serve idle=1 scrub-rate=1M
-    check "kill $kill: what was acknowledged is there" "$ledger" check "$uri" log || break
+    check "kill $kill: what was acknowledged is there" timeout 120 "$ledger" check "$uri" log || break
     "$ledger" write "$uri" log "$seed" 60 &
     writer=$!
     sleep "0.$(printf %03d $((seed % 700)))"
@@ -24,7 +24,7 @@ for kill in $(seq "${KILLS:-10}"); do
         ;;
     4) # and again while it recovers
         kill_server
-        wait "$writer"
+        ended "$writer"
         writer=""
         run_nbdkit -f -U "$socket.2" "$plugin" cache.img >>server.log 2>&1 &
         server=$!
@@ -32,13 +32,13 @@ for kill in $(seq "${KILLS:-10}"); do
         ;;
     esac
     kill_server
-    [ -z "$writer" ] || wait "$writer"
-    check "kill $kill: no damage" "$bin/cbd-check" -f cache.img
+    [ -z "$writer" ] || ended "$writer"
+    check "kill $kill: no damage" timeout 120 "$bin/cbd-check" -f cache.img
 done
 serve
-check "at the end" "$ledger" check "$uri" log
-"$ledger" check "$uri" log | tail -n 1
-nbdcopy "$uri" served.img
+check "at the end" timeout 120 "$ledger" check "$uri" log
+tail -n 1 check.log
+check "all of it" timeout 120 nbdcopy "$uri" served.img
 stop
 check "the bare disk is what was served" cmp served.img disk.img
 check_clean

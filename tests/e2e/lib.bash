@@ -6,6 +6,10 @@
 #   serve [PARAMETERS]   starts nbdkit on cache.img; $uri is the export, $server its process
 #   stop                 ends it as an administrator does, and checks how it ended
 #   ended PROCESS        waits for it, but not for ever
+#
+# E2E_SECONDS in the environment: after so long whatever the test waits for is named and killed, and
+# the test fails (ctest sets less than its own limit, so that a test cleans up behind itself).
+#
 #   check                a condition with a name; failures are counted
 #   finish               the last line
 set -u -o pipefail
@@ -21,14 +25,67 @@ cd "$work" || exit 1
 cleanup_more() { :; }
 cleanup() {
     trap - EXIT
+    trap '' TERM INT
     cleanup_more
     release_mounts 2>/dev/null
     [ -z "$server" ] || kill -9 "$server" 2>/dev/null
+    sweep 2>/dev/null
     cd /
-    rm -rf "$work"
+    rm -rf --one-file-system "$work"
 }
+
+# What a test that failed in the middle has left in its folder: mounts, loop devices, processes.
+sweep() {
+    local at device
+    kill -9 $watchdog $(descendants "$$") # in this order: its clock ends with the rest
+    for at in $(awk -v w="$work/" 'index($2, w) == 1 { print $2 }' /proc/mounts | sort -r); do
+        timeout 20 umount "$at" || umount -l "$at"
+    done
+    for device in $(losetup -n -l -O NAME,BACK-FILE | awk -v w="$work/" 'index($2, w) == 1 { print $1 }'); do
+        losetup -d "$device"
+    done
+    for at in $(awk -v w="$work/" 'index($2, w) == 1 { print $2 }' /proc/mounts | sort -r); do
+        umount -l "$at"
+    done
+}
+
+# descendants PROCESS: those below it, without this call's own.
+descendants() {
+    ps -e -o pid=,ppid=,comm= | awk -v top="$1" '
+        { parent[$1] = $2; name[$1] = $3 }
+        END {
+            for (p in parent) {
+                for (q = p; q > 1 && q != top; q = parent[q]) if (name[q] ~ /^(ps|awk)$/) break
+                if (q == top && p != top) print p
+            }
+        }'
+}
+
+# bash runs no trap while it waits for a command in the foreground, so what it waits for has to end.
+watch() {
+    local process
+    trap - EXIT TERM INT
+    sleep "$1" &
+    wait $!
+    echo "FAILED: the test has not ended within $1 s; it waits for:"
+    for process in $(descendants "$2"); do
+        [ "$process" != "$BASHPID" ] && [ -e "/proc/$process" ] || continue
+        echo "    $process: $(tr '\0' ' ' <"/proc/$process/cmdline" | head -c 200), in $(cat "/proc/$process/wchan")"
+    done
+    sed 's/^/    server: /' server.log | tail -n 20
+    kill -TERM "$2"
+    for process in $(descendants "$2"); do
+        [ "$process" = "$BASHPID" ] || kill -9 "$process"
+    done
+} 2>/dev/null
+watchdog=""
 trap cleanup EXIT
 trap 'exit 1' TERM INT
+if [ "${E2E_SECONDS:-0}" -gt 0 ]; then
+    watch "$E2E_SECONDS" $$ &
+    watchdog=$!
+    disown "$watchdog"
+fi
 
 skip() {
     echo "skipped: $*"
@@ -162,7 +219,7 @@ stop() {
 
 kill_server() {
     kill -9 "$server" 2>/dev/null # it may have ended
-    wait "$server" 2>/dev/null
+    ended "$server" 2>/dev/null
     server=""
 }
 
@@ -178,10 +235,16 @@ attach_export() {
     nbdfuse fuse/nbd "$uri" >nbdfuse.log 2>&1 &
     fuse=$!
     local n
-    for n in $(seq 100); do
+    for n in $(seq 400); do
         [ "$(stat -c %s fuse/nbd 2>/dev/null || echo 0)" = 0 ] || break
+        kill -0 "$fuse" 2>/dev/null || break
         sleep 0.05
     done
+    if [ "$(stat -c %s fuse/nbd 2>/dev/null || echo 0)" = 0 ]; then
+        echo "FAILED: nbdfuse has no file of the export after 20 s"
+        cat nbdfuse.log
+        exit 1
+    fi
     loop=$(losetup -f --show fuse/nbd) || {
         cat nbdfuse.log
         fusermount3 -u fuse/nbd
@@ -190,16 +253,23 @@ attach_export() {
 }
 
 detach_export() {
+    local n
     [ -z "$loop" ] || losetup -d "$loop"
     loop=""
-    [ -z "$fuse" ] || fusermount3 -u fuse/nbd
-    [ -z "$fuse" ] || ended "$fuse"
+    if [ -n "$fuse" ]; then
+        for n in $(seq 100); do # udev may still look at the loop device
+            timeout 30 fusermount3 -u fuse/nbd 2>umount.log && break
+            sleep 0.1
+        done
+        [ "$n" -lt 100 ] || { cat umount.log; fusermount3 -uz fuse/nbd; }
+        ended "$fuse"
+    fi
     fuse=""
 }
 
 mount_at() { # DEVICE_OR_FILE FOLDER [OPTIONS]
     mkdir -p "$2"
-    if mount -o "${3:-defaults}$([ -b "$1" ] || printf ,loop)" "$1" "$2" 2>mount.log; then
+    if timeout 120 mount -o "${3:-defaults}$([ -b "$1" ] || printf ,loop)" "$1" "$2" 2>mount.log; then
         mounted="$2 $mounted"
     else
         cat mount.log
@@ -208,12 +278,12 @@ mount_at() { # DEVICE_OR_FILE FOLDER [OPTIONS]
 }
 
 umount_at() {
-    umount "$1" && mounted=$(printf '%s' "$mounted" | sed "s|$1 ||")
+    timeout 120 umount "$1" && mounted=$(printf '%s' "$mounted" | sed "s|$1 ||")
 }
 
 release_mounts() {
     local at
-    for at in $mounted; do umount "$at" || umount -l "$at"; done
+    for at in $mounted; do timeout 30 umount "$at" || umount -l "$at"; done
     mounted=""
     detach_export
 }

@@ -15,7 +15,7 @@ patience=$((200 + cuts / 2)) # seconds for all of them
 # --- four connections at once ---
 make_cache
 serve record=record1 writeback-rate=64M
-check "writers" "$ledger" write "$uri" log 1 1
+check "writers" timeout 120 "$ledger" write "$uri" log 1 1
 stop
 check "no violation" timeout "$patience" "$bin/cbd-sim" cut record1 --random "$cuts" --seed "${SEED:-1}"
 cat check.log
@@ -56,7 +56,7 @@ rm -f record1 short
 if command -v fio >/dev/null && fio --enghelp=nbd >/dev/null 2>&1; then
     make_cache
     serve record=record2
-    fio --ioengine=nbd --uri="$uri" --thread --randseed=9 --size=12M --group_reporting \
+    timeout 120 fio --ioengine=nbd --uri="$uri" --thread --randseed=9 --size=12M --group_reporting \
         --name=w --rw=randrw --bsrange=512-48k --io_size=6M --iodepth=8 --fsync=16 --refill_buffers \
         --name=t --rw=randtrim --bs=12k --io_size=1M --offset=2M --size=4M >fio.log 2>&1
     check "fio" test $? -eq 0
@@ -70,7 +70,7 @@ fi
 # --- durable at a flush ---
 make_cache
 serve record=record4 durability=flush
-check "writers" "$ledger" write "$uri" log4 2 1
+check "writers" timeout 120 "$ledger" write "$uri" log4 2 1
 stop
 check "no violation, durable at a flush" timeout "$patience" "$bin/cbd-sim" cut record4 --random "$cuts" \
     --seed 7 --subsets 3
@@ -80,7 +80,7 @@ rm -f record4
 # --- the bound ---
 make_cache
 serve record=record3 record-max=2M
-"$ledger" write "$uri" log3 1 1
+timeout 120 "$ledger" write "$uri" log3 1 1
 stop
 check "the bound is said" says server.log "has reached its bound"
 check "what is there can be cut" timeout 100 "$bin/cbd-sim" cut record3 --random 3

@@ -35,7 +35,7 @@ for n in $(seq "$commits"); do
 done >commands
 # Every statement is a transaction of its own, synchronous.
 (echo "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=60;"; cat commands) |
-    stdbuf -oL sqlite3 mnt/db | "$stamp" >ledger
+    timeout 600 stdbuf -oL sqlite3 mnt/db | "$stamp" >ledger
 check "all commits" sh -c "tail -n 1 ledger | grep -q 'acknowledged|$commits\$'"
 umount_at mnt
 detach_export

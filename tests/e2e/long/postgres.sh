@@ -29,7 +29,7 @@ start_pg() {
         -o "-k $sockets -c listen_addresses='' -c shared_buffers=16MB -c max_wal_size=64MB -c checkpoint_timeout=30s" start
 }
 stop_pg() { as_postgres "$pgbin/pg_ctl" -s -w -t 60 -D "$1/pg" -m "$2" stop; }
-query() { as_postgres psql -qAtX -d postgres "$@"; }
+query() { as_postgres timeout 120 psql -qAtX -d postgres "$@"; }
 
 make_cache
 serve
@@ -60,7 +60,7 @@ for n in $(seq 100000); do
 done >commands
 timeout "$seconds" stdbuf -oL setpriv --reuid=postgres --regid="$(id -g postgres)" --init-groups \
     psql -h "$sockets" -qAtX -d postgres <commands | "$stamp" >ledger
-wait "$bench"
+END_SECONDS=$((seconds + 90)) ended "$bench"
 check "stop" stop_pg mnt fast
 umount_at mnt
 detach_export
