@@ -164,7 +164,13 @@ int ctl_add(const struct ctl *ctl)
         return code;
     code = ctl_open_disk(ctl->backing, ctl->logical_block, false, &disk);
     if (code == 0) {
-        code = has_backend(ctl, cache) ? CBD_EXIT_OPERATIONAL : add_to(ctl, cache, disk);
+        if (ctl->logical_block != 0 && ctl->logical_block != disk->logical_block_bytes) {
+            cbd_tool_error(ctl->backing, "--logical-block: got %u, limit what the device has: %u",
+                           ctl->logical_block, disk->logical_block_bytes);
+            code = CBD_EXIT_OPERATIONAL;
+        }
+        if (code == 0)
+            code = has_backend(ctl, cache) ? CBD_EXIT_OPERATIONAL : add_to(ctl, cache, disk);
         cbd_shim_disk_close(disk);
     }
     ctl_close(&device, cache);
