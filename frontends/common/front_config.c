@@ -246,7 +246,9 @@ static int take(struct front_config *c, const struct option *o, const char *valu
     int error;
 
     switch (o->kind) {
-    case KIND_DEVICE:
+    case KIND_DEVICE: /* also a word alone: two of them are a slip, not a choice */
+        if (c->device != NULL || value[0] == '\0')
+            return bad(why, o->key, value, "one path");
         return take_text(&c->device, value, why);
     case KIND_RECORD:
         return take_new(&c->record, value, why);

@@ -69,6 +69,7 @@ refused "there is none of this name" cache.img backend=nothing
 refused "limit true or false" cache.img fill=perhaps
 refused "unknown parameter" cache.img colour=blue
 refused "device=PATH is missing"
+refused "device: got 'other.img', limit one path" cache.img other.img
 refused "holds no CBD cache" other.img
 refused "cannot be attached" cache.img backend=disk0 backing=other.img
 # The C library words this error: see preload/asan_early.c.
