@@ -178,8 +178,7 @@ void cbd_shim_env_processors(struct cbd_env *env, unsigned count)
     env->ops = count > 1 ? &env_ops : &env_ops_one;
 }
 
-/* A condition variable whose timed waits do not follow changes of the wall clock. */
-static int monotonic_cond_init(pthread_cond_t *cond)
+int shim_cond_init(pthread_cond_t *cond)
 {
     pthread_condattr_t attr;
     int rc = pthread_condattr_init(&attr);
@@ -209,7 +208,7 @@ int cbd_shim_env_open(void (*report)(void *arg, const struct cbd_report *report)
         free(e);
         return shim_fail(err, CBD_E_NOMEM, ENOMEM, "environment", "no memory");
     }
-    if (monotonic_cond_init(&e->woken) != 0) {
+    if (shim_cond_init(&e->woken) != 0) {
         shim_arena_close(e->arena);
         free(e);
         return shim_fail(err, CBD_E_SYSTEM, 0, "environment", "no condition variable");

@@ -7,12 +7,15 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "env_impl.h"
 #include "shim_common.h"
 
+#define NS_PER_S UINT64_C(1000000000)
 #define RETRY_MIN_NS UINT64_C(10000000)
 #define RETRY_MAX_NS UINT64_C(1000000000)
+#define REST_MAX_NS UINT64_C(1000000000) /* so late a changed rate of scrub may be seen */
 
 struct worker {
     struct cbd_shim_runner *runner;
@@ -29,6 +32,9 @@ struct cbd_shim_runner {
     uint64_t retry_min_ns;
     uint64_t retry_max_ns;
     atomic_bool stop;
+    /* Scrub rests here: no write and no write-back brings work for it, only time and a new rate. */
+    pthread_mutex_t rest_lock;
+    pthread_cond_t rest_over;
     struct worker worker[CBD_SHIM_WORKS];
 };
 
@@ -64,6 +70,19 @@ static uint64_t sleep_ns(const struct worker *w)
     return due > now ? due - now : 0;
 }
 
+static void rest(struct cbd_shim_runner *r, uint64_t ns)
+{
+    uint64_t at_ns = r->env->ops->now_ns(r->env) + (ns < REST_MAX_NS ? ns : REST_MAX_NS);
+    struct timespec at = {.tv_sec = (time_t)(at_ns / NS_PER_S),
+                          .tv_nsec = (long)(at_ns % NS_PER_S)};
+    int rc = 0;
+
+    pthread_mutex_lock(&r->rest_lock);
+    while (!atomic_load(&r->stop) && rc == 0)
+        rc = pthread_cond_timedwait(&r->rest_over, &r->rest_lock, &at);
+    pthread_mutex_unlock(&r->rest_lock);
+}
+
 static void *work_loop(void *arg)
 {
     static const char *const names[CBD_SHIM_WORKS] = {
@@ -94,7 +113,10 @@ static void *work_loop(void *arg)
             nap.deaf = true;
         }
         atomic_fetch_add(&w->sleeps, 1);
-        (void)env->ops->wait(env, is_over, &nap, did < 0 ? retry_ns : sleep_ns(w));
+        if (w->work == CBD_WORK_SCRUB)
+            rest(r, did < 0 ? retry_ns : sleep_ns(w));
+        else
+            (void)env->ops->wait(env, is_over, &nap, did < 0 ? retry_ns : sleep_ns(w));
     }
     return NULL;
 }
@@ -103,8 +125,18 @@ static void join(struct cbd_shim_runner *r, unsigned count)
 {
     atomic_store(&r->stop, true);
     r->env->ops->wake(r->env);
+    pthread_mutex_lock(&r->rest_lock);
+    pthread_cond_broadcast(&r->rest_over);
+    pthread_mutex_unlock(&r->rest_lock);
     for (unsigned i = 0; i < count; i++)
         pthread_join(r->worker[i].thread, NULL);
+}
+
+static void destroy(struct cbd_shim_runner *r)
+{
+    pthread_cond_destroy(&r->rest_over);
+    pthread_mutex_destroy(&r->rest_lock);
+    free(r);
 }
 
 int cbd_shim_runner_start(struct cbd_env *env, struct cbd_backend *backend,
@@ -128,6 +160,13 @@ int cbd_shim_runner_start(struct cbd_env *env, struct cbd_backend *backend,
         r->retry_max_ns = RETRY_MAX_NS;
     if (r->retry_max_ns < r->retry_min_ns)
         r->retry_max_ns = r->retry_min_ns;
+    pthread_mutex_init(&r->rest_lock, NULL); /* cannot fail with default attributes */
+    rc = shim_cond_init(&r->rest_over);
+    if (rc != 0) {
+        pthread_mutex_destroy(&r->rest_lock);
+        free(r);
+        return shim_fail(err, CBD_E_SYSTEM, rc, "background runner", "no condition variable");
+    }
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     for (unsigned i = 0; i < CBD_SHIM_WORKS && rc == 0; i++) {
@@ -139,7 +178,7 @@ int cbd_shim_runner_start(struct cbd_env *env, struct cbd_backend *backend,
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (rc != 0) {
-        free(r);
+        destroy(r);
         return shim_fail(err, CBD_E_SYSTEM, rc, "background runner", "no thread");
     }
     shim_no_error(err);
@@ -152,7 +191,7 @@ void cbd_shim_runner_stop(struct cbd_shim_runner *r)
     if (r == NULL)
         return;
     join(r, CBD_SHIM_WORKS);
-    free(r);
+    destroy(r);
 }
 
 void cbd_shim_runner_stats(const struct cbd_shim_runner *r, struct cbd_shim_runner_stats *stats)

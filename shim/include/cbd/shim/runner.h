@@ -3,7 +3,8 @@
  * Background work of an attached backend in threads of its own: one each for write-back, reclaim
  * and scrub. Each calls cbd_backend_step() as long as there is something to do, and sleeps until the
  * environment is woken, or until time alone brings work (cbd_backend_due_ns and
- * cbd_backend_scrub_due_ns). Without scrub_rate_bytes the thread of scrub only sleeps.
+ * cbd_backend_scrub_due_ns). Without scrub_rate_bytes the thread of scrub only sleeps; a rate that
+ * is set later is seen within a second.
  */
 #ifndef CBD_SHIM_RUNNER_H
 #define CBD_SHIM_RUNNER_H
