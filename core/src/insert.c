@@ -3,7 +3,7 @@
  * Putting one record in: durable, in order, visible.
  *
  *   1  lock the stream, find room                                     cbd_stream_room
- *   2  store header, checksums and payload                            store_payload
+ *   2  store payload, then checksums and header                       store_payload
  *   3  fence, unless checksums are on                                 I1
  *   4  reserve index nodes: nothing fails from here on but pmem       I2
  *   5  lock the tree (all that a zero range touches, ascending)
@@ -64,8 +64,9 @@ static unsigned store_flags(const struct cbd_backend *b)
 }
 
 /*
- * Steps 2 and 3. *header_crc ties the record to the header. The leaf of the index comes out of
- * memory while the payload goes in.
+ * Steps 2 and 3. *header_crc ties the record to the header. The payload goes first: its stores and
+ * the leaf of the index are on their way while its checksums are computed. No fence is between
+ * payload and header: either may become durable before the other, whichever is stored first.
  */
 static int store_payload(struct cbd_backend *b, const struct cbd_insert *in,
                          const struct cbd_room *room, struct cbd_tree_aim *aim,
@@ -86,14 +87,14 @@ static int store_payload(struct cbd_backend *b, const struct cbd_insert *in,
         .epoch_floor = in->type == CBD_M_RECORD_FILL ? 0 : atomic_load(&b->epoch),
     };
 
+    c->pm->ops->copy(c->pm, base, in->src, in->len, store_flags(b), CBD_STEP_INSERT_DATA);
+    cbd_tree_aim_finish(&only_tree(b, in)->tree, aim);
     if (cbd_checksums(c))
         block_checksums(c, in, crc);
     *header_crc = cbd_header_encode(&header, cbd_checksums(c) ? crc : NULL, seg->header_seed,
                                     room->payload_off, bytes);
     c->pm->ops->copy(c->pm, base - header_bytes, bytes, header_bytes, store_flags(b),
                      CBD_STEP_INSERT_HEADER);
-    cbd_tree_aim_finish(&only_tree(b, in)->tree, aim);
-    c->pm->ops->copy(c->pm, base, in->src, in->len, store_flags(b), CBD_STEP_INSERT_DATA);
     if (cbd_checksums(c) || CBD_CANARY(PAYLOAD_NOT_FENCED))
         return 0;
     return c->pm->ops->fence(c->pm, CBD_STEP_INSERT_DATA_FENCE); /* I1 */
