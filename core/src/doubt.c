@@ -67,7 +67,10 @@ int cbd_doubt_note(struct cbd_backend *b, uint32_t id, const struct cbd_scan *sc
     return error;
 }
 
-/* Whether a newer version than this order may have been there. */
+/*
+ * Whether a newer version than this order may have been there. Two records of one place never have
+ * the same order (I3): what has the highest that a lost one can have had is newer than it.
+ */
 bool cbd_doubt_at(const struct cbd_backend *b, uint64_t addr, uint64_t len, uint64_t order)
 {
     for (uint32_t i = 0; i < b->doubt_count; i++)
@@ -75,7 +78,7 @@ bool cbd_doubt_at(const struct cbd_backend *b, uint64_t addr, uint64_t len, uint
             b->doubts[i].addr_bytes < addr + len)
             return true;
     for (uint32_t i = 0; i < b->lost_count; i++)
-        if (!b->lost[i].clean && !b->lost[i].known && order <= b->lost[i].order_max)
+        if (!b->lost[i].clean && !b->lost[i].known && order < b->lost[i].order_max)
             return true;
     return false;
 }

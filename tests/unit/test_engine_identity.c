@@ -482,11 +482,115 @@ static void a_place_below_an_unfinished_write_does_not_decide(void **state)
     }
 }
 
+/*
+ * Q1 holds for the attach that finds the unfinished write: it voids the record. When the record had
+ * been damaged after the disk got what it covers, the next attach sees that the disk is newer than
+ * the cache and refuses it, with the place. Accepting it loses nothing: the disk has it all.
+ */
+static void a_disk_that_is_newer_than_the_cache_is_not_taken_in_silence(void **state)
+{
+    struct told told = {0};
+    struct rig *r = cached_blocks(NULL);
+    uint32_t id;
+
+    (void)state;
+    rig_write(r, 5 * BLOCK, BLOCK, 0);
+    id = rig_segment_with(r, CBD_M_SEGMENT_OPEN);
+    assert_true(rig_cut_in(r, CBD_STEP_EPOCH_A_FENCE, 0, rig_write_back));
+    rig_power_cut(r, SIM_CRASH_ALL);
+    rig_scribble(r, rig_slot_off(r, id, 8), 64);
+    assert_int_equal(rig_try_attach(r, 0), 0);
+    assert_int_equal(rig_stats(r).recovered_suspects, 1);
+    rig_write(r, 100 * BLOCK, BLOCK, 0); /* dirty, of nobody's concern */
+    rig_power_cut(r, SIM_CRASH_NONE);
+    refuses(r);
+    assert_int_equal(r->last[CBD_ERROR].got, 5 * BLOCK);
+    r->config.attach = (struct cbd_attach_options){
+        .accept_backing = true, .conflict = on_conflict, .conflict_arg = &told};
+    assert_int_equal(attach_again(r), 0); /* reads the lost write, from the disk */
+    assert_int_equal(told.ranges, 1);
+    assert_int_equal(told.addr, 100 * BLOCK);
+    rig_power_cut(r, SIM_CRASH_NONE);
+    r->config.attach.accept_backing = false;
+    assert_int_equal(attach_again(r), 0);
+    rig_destroy(r);
+}
+
+/*
+ * A whole fill before a record of which only a part is left: nothing proves it, and yet it is no
+ * unfinished write. It speaks against a disk.
+ */
+static void a_whole_record_before_an_unfinished_one_decides(void **state)
+{
+    struct rig *r = cached_blocks(NULL);
+    struct cbd_record record;
+    uint64_t was;
+    uint32_t id;
+
+    (void)state;
+    rig_read(r, 100 * BLOCK, BLOCK);
+    rig_write(r, 5 * BLOCK, BLOCK, 0);
+    id = rig_segment_with(r, CBD_M_SEGMENT_OPEN);
+    assert_int_equal(rig_record(r, id, 8).type, CBD_M_RECORD_FILL);
+    record = rig_record(r, id, 9);
+    rig_power_cut(r, SIM_CRASH_ALL);
+    rig_flip(r, rig_slot_off(r, id, 9) + 40);
+    rig_scribble(r, cbd_segment_off(&r->geo, id) + record.payload_off - 64, 64);
+    was = sim_disk_peek(r->disk[0], 100 * 8);
+    sim_disk_poke(r->disk[0], 100 * 8, 999);
+    refuses(r);
+    assert_int_equal(r->last[CBD_ERROR].got, 100 * BLOCK);
+    sim_disk_poke(r->disk[0], 100 * 8, was);
+    assert_int_equal(rig_try_attach(r, 0), 0);
+    rig_destroy(r);
+}
+
+/*
+ * A dirty record is lost. When nobody knows its range, it may be newer than what has a lower order
+ * than the highest that it can have had, and no newer than the rest.
+ */
+static void a_lost_record_does_not_silence_what_is_newer(void **state)
+{
+    static const struct {
+        bool known, newest, decides;
+    } cases[] = {{false, true, true}, {false, false, false}, {true, false, true}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct rig *r = cached_blocks(NULL);
+        uint32_t id = rig_segment_with(r, CBD_M_SEGMENT_OPEN);
+        struct cbd_record record;
+        uint64_t block = 100;
+
+        rig_write(r, 5 * BLOCK, BLOCK, 0);
+        record = rig_record(r, id, 8);
+        while (rig_entry(r, id).status == CBD_M_SEGMENT_OPEN)
+            rig_read(r, block++ * BLOCK, BLOCK);
+        assert_true(block >= 103);
+        block -= cases[i].newest ? 2 : 3; /* the last fill went into the next segment */
+        rig_power_cut(r, SIM_CRASH_ALL);
+        rig_scribble(r, rig_slot_off(r, id, 8), 64);
+        if (!cases[i].known)
+            rig_scribble(r, cbd_segment_off(&r->geo, id) + record.payload_off - 64, 64);
+        sim_disk_poke(r->disk[0], block * 8, 999);
+        if (cases[i].decides) {
+            refuses(r);
+            assert_int_equal(r->last[CBD_ERROR].got, block * BLOCK);
+        } else {
+            assert_true(rig_degraded(r));
+        }
+        rig_destroy(r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_disk_that_was_written_is_accepted),
         cmocka_unit_test(a_place_below_an_unfinished_write_does_not_decide),
+        cmocka_unit_test(a_disk_that_is_newer_than_the_cache_is_not_taken_in_silence),
+        cmocka_unit_test(a_whole_record_before_an_unfinished_one_decides),
+        cmocka_unit_test(a_lost_record_does_not_silence_what_is_newer),
         cmocka_unit_test(one_changed_sector_is_noticed),
         cmocka_unit_test(another_disk_is_refused_and_the_right_one_still_works),
         cmocka_unit_test(a_single_clean_block_is_found_among_discards),
