@@ -112,10 +112,53 @@ static void without_the_marks_writes_wait_for_whole_epochs(void **state)
     assert_true(fill_up(&load).longest_ns > 15 * LATENCY_NS);
 }
 
+/*
+ * A large write behind small epochs needs the space of a part of them, and they go to the disk one
+ * by one (W4): a write and a flush each. It waits for that and for no more: the disk is never idle
+ * meanwhile, and what stands before it bounds the wait.
+ */
+static void a_large_write_waits_for_the_epochs_before_it_and_no_longer(void **state)
+{
+    static const struct rig_config config = {SHARE(64, 2)};
+    const uint64_t large = 25 * UINT64_C(65536), small = 4096;
+    uint64_t longest = 0, longest_small = 0;
+    struct timed t;
+
+    (void)state;
+    timed_begin(&t, &config, LATENCY_NS);
+    t.write_ns = 10000;
+    for (unsigned round = 0; round < 12; round++) {
+        struct cbd_stats before, after;
+        uint64_t ns, epochs;
+
+        for (uint64_t i = 0; i < 80; i++) {
+            ns = timed_write(&t, sim_rng_below(&t.rig->env.rng, 4096) * small, small, 0);
+            longest_small = ns > longest_small ? ns : longest_small;
+            rig_flush(t.rig);
+        }
+        before = rig_stats(t.rig);
+        ns = timed_write(&t, round % 4 * (UINT64_C(4) << 20), large, 0);
+        after = rig_stats(t.rig);
+        longest = ns > longest ? ns : longest;
+        epochs = after.epoch_written - before.epoch_written;
+        assert_true(ns <= (3 * epochs + 10) * LATENCY_NS);
+        assert_true(epochs <= before.epoch - before.epoch_written);
+    }
+    print_message("80 epochs of 4 KiB, 1.6 MiB in 4 MiB: longest %.2f times the disk's latency, of "
+                  "the small ones %.2f\n",
+                  (double)longest / (double)LATENCY_NS, (double)longest_small / (double)LATENCY_NS);
+    assert_true(longest > 10 * LATENCY_NS);
+    assert_true(longest_small <= 10 * LATENCY_NS);
+    assert_int_equal(t.steps_failed, 0);
+    rig_check_all(t.rig);
+    timed_end(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_write_waits_long_on_a_full_cache),
+        cmocka_unit_test(a_large_write_waits_for_the_epochs_before_it_and_no_longer),
         cmocka_unit_test(without_the_marks_writes_wait_for_whole_epochs),
     };
 

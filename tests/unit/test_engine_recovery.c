@@ -99,12 +99,15 @@ static void after_a_power_cut_dirty_data_is_dirty_again(void **state)
 {
     struct rig *r = attached(NULL);
     struct cbd_backend_info info;
+    uint64_t space;
 
     (void)state;
     rig_write(r, 0, 65536, 0);
     rig_write_back(r);
     rig_write(r, 65536, 4096, 0);
     rig_zero(r, 131072, 4096, 0);
+    space = rig_stats(r).dirty_space_bytes;
+    assert_true(space > 4096);
     rig_power_cut(r, SIM_CRASH_NONE);
     rig_open(r);
     assert_true(cbd_backend_info(r->cache, 0, &info));
@@ -112,6 +115,9 @@ static void after_a_power_cut_dirty_data_is_dirty_again(void **state)
     rig_attach(r);
     assert_int_equal(rig_stats(r).recovered_dirty_bytes, 4096);
     assert_int_equal(rig_stats(r).dirty_bytes, 4096);
+    assert_int_equal(rig_stats(r).dirty_space_bytes, space);
+    rig_write_back(r);
+    assert_int_equal(rig_stats(r).dirty_space_bytes, 0);
     rig_detach(r);
     rig_check_disk(r, 0);
     rig_destroy(r);

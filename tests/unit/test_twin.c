@@ -141,6 +141,42 @@ static void attach_all(struct rig *r)
     rig_attach(r);
 }
 
+static void fill_a_segment(struct rig *r)
+{
+    for (uint64_t i = 0; i < 32; i++)
+        rig_write(r, i * 4096, 4096, 0);
+}
+
+/* T1: also when both are valid, as a cut between them leaves them. */
+static void valid_copies_that_differ_are_made_equal_before_one_is_written(void **state)
+{
+    (void)state;
+    for (int newer = 0; newer < 2; newer++) {
+        struct rig *r = rig_create(NULL);
+
+        put_state(r, newer, &(struct cbd_backend_state){.seq = 11, .attaches = 100});
+        put_state(r, 1 - newer, &(struct cbd_backend_state){.seq = 10, .attaches = 50});
+        assert_true(rig_cut_in(r, CBD_STEP_RECOVER_STATE_A_COPY, 0, attach_all));
+        expect_equal_copies(r);
+        rig_power_cut(r, SIM_CRASH_NONE);
+        expect_equal_copies(r);
+        rig_destroy(r);
+    }
+    for (int close = 0; close < 2; close++) {
+        struct rig *r = rig_create(NULL);
+
+        rig_attach(r);
+        assert_true(
+            rig_cut_in(r, close != 0 ? CBD_STEP_SEGMENT_CLOSE_B_COPY : CBD_STEP_SEGMENT_OPEN_B_COPY,
+                       0, fill_a_segment));
+        rig_power_cut(r, SIM_CRASH_ALL);
+        assert_true(rig_cut_in(r, CBD_STEP_RECOVER_STATE_A_COPY, 0, attach_all));
+        rig_power_cut(r, SIM_CRASH_NONE);
+        expect_equal_copies(r);
+        rig_destroy(r);
+    }
+}
+
 /*
  * D3: the first update after an activation overwrote the newest copy, and a torn store threw the
  * cache back to a position that was long reused.
@@ -331,6 +367,7 @@ int main(void)
         cmocka_unit_test(test_d4_with_both_copies_of_an_entry_lost_nothing_opens),
         cmocka_unit_test(test_d14_a_segment_without_a_generation_is_an_error),
         cmocka_unit_test(of_two_valid_copies_the_higher_sequence_counts),
+        cmocka_unit_test(valid_copies_that_differ_are_made_equal_before_one_is_written),
         cmocka_unit_test(test_d3_a_torn_update_never_takes_the_newest_copy),
         cmocka_unit_test(test_d5_a_format_leaves_no_older_copy_behind),
         cmocka_unit_test(any_one_superblock_is_enough),
