@@ -2,11 +2,12 @@
 /* Crash, recover, check, compare, roll back. */
 #include "judge.h"
 
-#include <setjmp.h>
 #include <string.h>
 
 #include "judge_impl.h"
 #include "sim_base.h"
+
+#define LATER_SHIFTS 8u
 
 void sim_judge_init(struct sim_judge *j, struct sim_world *w)
 {
@@ -37,6 +38,17 @@ static void plan_fault(const struct sim_world *w, uint64_t subset, uint64_t draw
     plan->written = (draw >> 8 & 1) != 0 && (SIM_FAULTS_MEMORY >> plan->fault & 1) == 0;
 }
 
+/* Few steps are more likely than many; behind the last one the cut falls at rest. */
+static void plan_later(uint64_t subset, uint64_t draw, uint32_t without,
+                       struct sim_state_plan *plan)
+{
+    if (subset % 8 != 4 || plan->faulty || (without & SIM_WITHOUT_LATER) != 0)
+        return;
+    plan->later = (draw & 1) != 0 ? SIM_LATER_RECLAIM : SIM_LATER_WRITEBACK;
+    plan->later_at = sim_rng_mix(draw, 1) % (UINT64_C(2) << draw / 2 % LATER_SHIFTS);
+    plan->later_crash = sim_crash_subset(sim_rng_mix(draw, 2) % 16, sim_rng_mix(draw, 3));
+}
+
 void sim_plan_state(const struct sim_judge *j, uint64_t step, uint64_t subset,
                     uint64_t state_number, struct sim_state_plan *plan)
 {
@@ -56,10 +68,10 @@ void sim_plan_state(const struct sim_judge *j, uint64_t step, uint64_t subset,
     plan->backing = subset % 8 == 0;
     plan->full = state_number % 1000 == 0;
     plan_fault(j->world, subset, sim_rng_mix(h, 6), plan);
+    plan_later(subset, sim_rng_mix(h, 7), without, plan);
 }
 
-/* P4: the bare disks, as if the pmem were lost. */
-static bool judge_backing(struct sim_judge *j, struct sim_verdict *v)
+bool judge_backing(struct sim_judge *j, struct sim_verdict *v)
 {
     struct sim_world *w = j->world;
 
@@ -107,7 +119,7 @@ static int on_finding(void *arg, const struct cbd_check_finding *f)
     return 0;
 }
 
-static bool judge_check(struct sim_judge *j, struct sim_verdict *v, const char *where)
+bool judge_check(struct sim_judge *j, struct sim_verdict *v, const char *where)
 {
     struct cbd_check_options options = {.flags = CBD_CHECK_SCAN | CBD_CHECK_HEADERS};
     struct cbd_check_summary summary;
@@ -124,46 +136,7 @@ static bool judge_check(struct sim_judge *j, struct sim_verdict *v, const char *
     return judge_bad(v, SIM_FAILURE_CHECK, error, where);
 }
 
-/* Power fails at a step of recovery: the hook leaves it from there. */
-struct nested {
-    jmp_buf out;
-    uint64_t left;
-    unsigned kind;
-};
-
-static void nested_step(struct nested *n, unsigned kind)
-{
-    if (n->left-- == 0) {
-        n->kind = kind;
-        longjmp(n->out, 1);
-    }
-}
-
-static void nested_pm(void *arg, const struct sim_pm_event *ev)
-{
-    unsigned kind = ev->kind == SIM_PM_FLUSH ? 1 : ev->kind == SIM_PM_FENCE ? 2 : 0;
-
-    nested_step(arg, kind);
-}
-
-static void nested_disk(void *arg, const struct sim_disk_event *ev)
-{
-    (void)ev;
-    nested_step(arg, 3);
-}
-
-static void set_hooks(struct sim_world *w, void (*pm)(void *, const struct sim_pm_event *),
-                      void (*disk)(void *, const struct sim_disk_event *), void *arg)
-{
-    w->pmem->hook = pm;
-    w->pmem->hook_arg = arg;
-    for (uint32_t n = 0; n < w->config.backends; n++) {
-        w->disk[n]->hook = disk;
-        w->disk[n]->hook_arg = arg;
-    }
-}
-
-static bool start(struct sim_judge *j, struct sim_verdict *v)
+bool judge_start(struct sim_judge *j, struct sim_verdict *v)
 {
     uint64_t before = sim_world_steps(j->world);
     const char *where = "";
@@ -176,28 +149,6 @@ static bool start(struct sim_judge *j, struct sim_verdict *v)
     if (j->process.env.errors > 0)
         v->report = j->process.env.first[0];
     return judge_bad(v, SIM_FAILURE_REFUSED, error, where);
-}
-
-/* Recovers, and lets the power fail inside it or right after. */
-static bool start_nested(struct sim_judge *j, const struct sim_state_plan *plan,
-                         struct sim_verdict *v)
-{
-    struct sim_world *w = j->world;
-    struct nested n = {.left = plan->nested_at};
-    volatile bool ok = true;
-
-    set_hooks(w, nested_pm, nested_disk, &n);
-    if (setjmp(n.out) == 0) {
-        ok = start(j, v);
-        n.kind = 2; /* recovery ended first: its last step is a fence */
-    }
-    set_hooks(w, NULL, NULL, NULL);
-    if (!ok)
-        return false;
-    j->counts.nested++;
-    j->counts.nested_at[n.kind]++;
-    sim_world_power_cut(w, &plan->nested_crash);
-    return true;
 }
 
 /* Writes back and detaches. *failed: a disk would not; that is for when no fault is left. */
@@ -265,7 +216,7 @@ static bool judge_written_flush(struct sim_judge *j, struct sim_verdict *v)
 {
     struct sim_world *w = j->world;
 
-    if (!start(j, v))
+    if (!judge_start(j, v))
         return false;
     for (uint32_t n = 0; n < w->config.backends; n++) {
         uint64_t first = 0;
@@ -338,14 +289,14 @@ static bool start_with_fault(struct sim_judge *j, const struct sim_state_plan *p
         }
     }
     failed = sim_fault_failed(j->world);
-    if (start(j, v))
+    if (judge_start(j, v))
         return true;
     if (!sim_fault_excuses(v->error) || sim_fault_failed(j->world) == failed)
         return false;
     j->counts.refused++;
     memset(v, 0, sizeof(*v));
     sim_fault_end(j->world);
-    return start(j, v);
+    return judge_start(j, v);
 }
 
 /* What the first recovery showed must be what a second one shows (P3, P6). */
@@ -356,7 +307,7 @@ static bool judge_twice(struct sim_judge *j, uint64_t seen, struct sim_verdict *
 
     j->counts.twice++;
     sim_world_power_cut(j->world, &nothing);
-    if (!judge_check(j, v, "check before the second recovery") || !start(j, v) ||
+    if (!judge_check(j, v, "check before the second recovery") || !judge_start(j, v) ||
         !judge_open(j, &again, v))
         return false;
     if (again != seen)
@@ -385,6 +336,11 @@ static uint64_t state_hash(const struct sim_judge *j, const struct sim_state_pla
         h = sim_rng_mix(h, plan->nested_at);
         h = sim_rng_mix(h, (uint64_t)plan->nested_crash.kind);
         h = sim_rng_mix(sim_rng_mix(h, plan->nested_crash.k), plan->nested_crash.seed);
+    }
+    if (plan->later != SIM_LATER_NONE) {
+        h = sim_rng_mix(sim_rng_mix(h, (uint64_t)plan->later), plan->later_at);
+        h = sim_rng_mix(h, (uint64_t)plan->later_crash.kind);
+        h = sim_rng_mix(sim_rng_mix(h, plan->later_crash.k), plan->later_crash.seed);
     }
     return plan->lost_copy ? sim_rng_mix(h, plan->lost_draw) : h;
 }
@@ -419,7 +375,7 @@ static bool judge_crashed(struct sim_judge *j, const struct sim_state_plan *plan
             return false;
     }
     sim_fault_end(j->world);
-    if (plan->nested && !start_nested(j, plan, v))
+    if (plan->nested && !judge_nested(j, plan, v))
         return false;
     if (!start_with_fault(j, plan, v))
         return false;
@@ -430,6 +386,8 @@ static bool judge_crashed(struct sim_judge *j, const struct sim_state_plan *plan
     if (j->damage.done && !j->damage.strict)
         return judge_range(j, j->damage.backend, j->damage.first, j->damage.sectors, &seen, v);
     if ((plan->twice || plan->kill) && !judge_twice(j, seen, v))
+        return false;
+    if (plan->later != SIM_LATER_NONE && !judge_later(j, plan, seen, v))
         return false;
     if (plan->full && !judge_all(j, v))
         return false;
@@ -451,7 +409,7 @@ void sim_judge_state(struct sim_judge *j, const struct sim_state_plan *plan,
 
     memset(verdict, 0, sizeof(*verdict));
     memset(&j->damage, 0, sizeof(j->damage));
-    set_hooks(w, NULL, NULL, NULL);
+    judge_hooks(w, NULL, NULL, NULL);
     sim_world_mark(w);
     j->counts.states++;
     (void)judge_crashed(j, plan, verdict);
@@ -459,5 +417,5 @@ void sim_judge_state(struct sim_judge *j, const struct sim_state_plan *plan,
         (void)judge_bad(verdict, SIM_FAILURE_STORES, 0, cbd_step_name(w->pmem->counts.mixed.step));
     sim_world_rollback(w);
     w->faults = faults;
-    set_hooks(w, pm_hook, disk_hook, arg);
+    judge_hooks(w, pm_hook, disk_hook, arg);
 }

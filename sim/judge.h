@@ -40,8 +40,11 @@ struct sim_state_plan {
     bool faulty;  /* a device has a fault while the process recovers */
     enum sim_fault fault;
     uint64_t fault_draw;
-    bool written; /* write back, detach, compare */
-    bool full;    /* read every sector ever touched; then write back, detach, compare */
+    bool written;         /* write back, detach, compare */
+    bool full;            /* read every sector ever touched; then write back, detach, compare */
+    enum sim_later later; /* the recovered cache works, and the power fails inside this */
+    uint64_t later_at;    /* at this step of it; beyond its end: when nothing is left to do */
+    struct sim_crash later_crash;
 };
 
 struct sim_verdict {
@@ -68,7 +71,10 @@ struct sim_judged {
     uint64_t sectors;        /* compared */
     uint64_t recovery_steps; /* longest recovery */
     uint64_t suspects;       /* unfinished records that recovery discarded */
-    uint64_t merged;         /* not among `states`: the same had been judged before */
+    uint64_t later[SIM_LATER_COUNT]; /* a second power cut inside write-back, reclaim of the */
+    uint64_t later_at[SIM_LATER_COUNT][4]; /* recovered cache; as nested_at */
+    uint64_t later_rest[SIM_LATER_COUNT];  /* it had ended before */
+    uint64_t merged;                       /* not among `states`: the same had been judged before */
 };
 
 #define SIM_JUDGE_RANGES 16u

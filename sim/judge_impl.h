@@ -9,6 +9,24 @@
 /* judge_text.c: notes the failure; false. */
 bool judge_bad(struct sim_verdict *v, enum sim_failure failure, int error, const char *where);
 
+/* judge.c. False: wrong, and *v says what. */
+bool judge_start(struct sim_judge *j, struct sim_verdict *v);
+bool judge_check(struct sim_judge *j, struct sim_verdict *v, const char *where);
+/* P4: the bare disks, as if the pmem were lost. */
+bool judge_backing(struct sim_judge *j, struct sim_verdict *v);
+
+/* judge_again.c */
+void judge_hooks(struct sim_world *w, void (*pm)(void *, const struct sim_pm_event *),
+                 void (*disk)(void *, const struct sim_disk_event *), void *arg);
+/* Recovers, and lets the power fail inside it or right after. */
+bool judge_nested(struct sim_judge *j, const struct sim_state_plan *plan, struct sim_verdict *v);
+/*
+ * Lets write-back and reclaim work on what was recovered, takes the power away in the middle of
+ * one of them, and recovers: that shows what was `seen` before.
+ */
+bool judge_later(struct sim_judge *j, const struct sim_state_plan *plan, uint64_t seen,
+                 struct sim_verdict *v);
+
 /*
  * judge_compare.c. False: wrong, and *v says what. *seen becomes a hash of what was read.
  */

@@ -23,6 +23,17 @@ static bool without(struct minimizer *z, size_t offset)
     return minimize_accept(z, true);
 }
 
+static bool without_later(struct minimizer *z)
+{
+    if (z->w.cut.later == SIM_LATER_NONE)
+        return false;
+    begin(z);
+    z->next.cut.later = SIM_LATER_NONE;
+    z->next.cut.later_at = 0;
+    z->next.cut.later_crash = (struct sim_crash){.kind = SIM_CRASH_NONE};
+    return minimize_accept(z, true);
+}
+
 static bool less_besides(struct minimizer *z)
 {
     static const size_t flags[] = {
@@ -31,7 +42,7 @@ static bool less_besides(struct minimizer *z)
         offsetof(struct sim_work_cut, twice),   offsetof(struct sim_work_cut, full),
         offsetof(struct sim_work_cut, written), offsetof(struct sim_work_cut, backing),
     };
-    bool any = false;
+    bool any = without_later(z);
 
     for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
         any = without(z, flags[i]) || any;
@@ -94,20 +105,31 @@ static bool named_survivors(struct minimizer *z)
     return one_name(z, kept, count, true) || one_name(z, kept, count, false);
 }
 
-static bool simpler_again(struct minimizer *z)
+/* The crash at this place of the cut, if there is one of this kind. */
+static bool simpler_second(struct minimizer *z, size_t offset)
 {
     bool any = false;
 
-    if (!z->w.cut.again)
-        return false;
     for (int kind = SIM_CRASH_NONE; kind <= SIM_CRASH_ALL; kind++) {
-        if (z->w.cut.again_crash.kind <= (enum sim_crash_kind)kind)
+        struct sim_crash crash = {.kind = (enum sim_crash_kind)kind}, now;
+
+        memcpy(&now, (const char *)&z->w.cut + offset, sizeof(now));
+        if (now.kind <= crash.kind)
             break;
         begin(z);
-        z->next.cut.again_crash = (struct sim_crash){.kind = (enum sim_crash_kind)kind};
+        memcpy((char *)&z->next.cut + offset, &crash, sizeof(crash));
         any = minimize_accept(z, true) || any;
     }
     return any;
+}
+
+static bool simpler_again(struct minimizer *z)
+{
+    bool any = z->w.cut.again && simpler_second(z, offsetof(struct sim_work_cut, again_crash));
+
+    return (z->w.cut.later != SIM_LATER_NONE &&
+            simpler_second(z, offsetof(struct sim_work_cut, later_crash))) ||
+           any;
 }
 
 bool minimize_crash(struct minimizer *z)

@@ -12,7 +12,8 @@
 
 #define MIB UINT64_C(1048576)
 #define SEED UINT64_C(40)
-#define WITHOUT_ALL (SIM_WITHOUT_NESTED | SIM_WITHOUT_KILL | SIM_WITHOUT_LOST_COPY)
+#define WITHOUT_ALL                                                                                \
+    (SIM_WITHOUT_NESTED | SIM_WITHOUT_KILL | SIM_WITHOUT_LOST_COPY | SIM_WITHOUT_LATER)
 
 struct row {
     const char *name, *what, *reason;
@@ -121,9 +122,9 @@ static struct sim_config machine(enum sim_score_row row)
         c.model = SIM_EADR;
     else if (row == SIM_SCORE_PAGE) {
         c.model = SIM_PAGE;
-        c.without = SIM_WITHOUT_LOST_COPY;
+        c.without = SIM_WITHOUT_LOST_COPY | SIM_WITHOUT_LATER;
     } else if (row == SIM_SCORE_NESTED)
-        c.without &= ~SIM_WITHOUT_NESTED;
+        c.without &= ~(uint32_t)(SIM_WITHOUT_NESTED | SIM_WITHOUT_LATER);
     else if (row >= SIM_SCORE_FAULT)
         c.faults = 1u << (row - SIM_SCORE_FAULT);
     return c;

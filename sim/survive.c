@@ -2,6 +2,8 @@
 /* From names to choices: which pending unit is called what, and a power cut that keeps some. */
 #include "survive.h"
 
+#include <string.h>
+
 #include "sim_base.h"
 
 /* The pending units of one device. */
@@ -125,4 +127,24 @@ size_t sim_survive_list(struct sim_world *w, struct sim_survive_name *names, siz
     }
     free_units(&u);
     return count;
+}
+
+static const char *const later_names[SIM_LATER_COUNT] = {[SIM_LATER_NONE] = "none",
+                                                         [SIM_LATER_WRITEBACK] = "writeback",
+                                                         [SIM_LATER_RECLAIM] = "reclaim"};
+
+const char *sim_later_name(enum sim_later later)
+{
+    return later_names[later];
+}
+
+bool sim_later_parse(const char *name, enum sim_later *later)
+{
+    for (int i = SIM_LATER_WRITEBACK; i < SIM_LATER_COUNT; i++) {
+        if (strcmp(name, later_names[i]) != 0)
+            continue;
+        *later = (enum sim_later)i;
+        return true;
+    }
+    return false;
 }

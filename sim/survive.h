@@ -18,6 +18,18 @@ enum sim_survive_kind {
     SIM_SURVIVE_ALL_BUT, /* everything but what is named */
 };
 
+/* What the recovered cache is doing when the power fails once more. */
+enum sim_later {
+    SIM_LATER_NONE,
+    SIM_LATER_WRITEBACK,
+    SIM_LATER_RECLAIM,
+    SIM_LATER_COUNT,
+};
+
+/* "writeback", "reclaim"; false: neither. */
+const char *sim_later_name(enum sim_later later);
+bool sim_later_parse(const char *name, enum sim_later *later);
+
 struct sim_survive_name {
     enum cbd_step step; /* NONE: a disk */
     uint32_t disk;

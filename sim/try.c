@@ -84,6 +84,9 @@ static void cut_of_plan(const struct sim_state_plan *plan, struct sim_work_cut *
     cut->backing = plan->backing;
     cut->full = plan->full;
     cut->written = plan->written;
+    cut->later = plan->later;
+    cut->later_at = plan->later_at;
+    cut->later_crash = plan->later_crash;
     cut->faulty = plan->faulty;
     if (plan->faulty) {
         cut->fault = plan->fault;
@@ -139,6 +142,9 @@ static void judge_words(struct run *r, uint64_t step, const struct sim_work_cut 
         .faulty = c->faulty,
         .fault = c->fault,
         .fault_draw = c->fault_draw,
+        .later = c->later,
+        .later_at = c->later_at,
+        .later_crash = c->later_crash,
     };
 
     cut.where = place->where;

@@ -184,7 +184,9 @@ static bool cut_equal(const struct sim_work_cut *a, const struct sim_work_cut *b
            a->again_at == b->again_at && crash_equal(&a->again_crash, &b->again_crash) &&
            a->lost_copy == b->lost_copy && a->lost_draw == b->lost_draw && a->twice == b->twice &&
            a->faulty == b->faulty && a->fault == b->fault && a->fault_draw == b->fault_draw &&
-           a->written == b->written && a->backing == b->backing && a->full == b->full;
+           a->written == b->written && a->backing == b->backing && a->full == b->full &&
+           a->later == b->later && a->later_at == b->later_at &&
+           crash_equal(&a->later_crash, &b->later_crash);
 }
 
 bool sim_workload_equal(const struct sim_workload *a, const struct sim_workload *b)

@@ -74,6 +74,9 @@ struct sim_work_cut {
     enum sim_fault fault;
     uint64_t fault_draw;
     bool twice, backing, written, full;
+    enum sim_later later; /* inside this, of the recovered cache, before step `later_at` of it */
+    uint64_t later_at;
+    struct sim_crash later_crash;
 };
 
 struct sim_workload {

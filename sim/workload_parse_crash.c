@@ -105,6 +105,25 @@ static bool again_line(struct parser *p)
            parse_keep_words(p, &c->again_crash) && parse_done(p);
 }
 
+static bool later_line(struct parser *p)
+{
+    struct sim_work_cut *c = &p->w->cut;
+    const char *name;
+
+    if (c->where == SIM_WORK_NOWHERE || c->later != SIM_LATER_NONE)
+        return parse_bad(p, "crash later: got %s, limit one behind a crash",
+                         c->later != SIM_LATER_NONE ? "a second one" : "no crash before it");
+    name = parse_take(p, "in") && parse_peek(p) != NULL ? parse_peek(p) : "";
+    if (!sim_later_parse(name, &c->later))
+        return parse_bad(p, "crash later: got '%.40s', limit in writeback or in reclaim", name);
+    p->line.at++;
+    if (!parse_take(p, "at") || !parse_take(p, "step"))
+        return parse_bad(p, "crash later: got '%.40s', limit at step N",
+                         parse_peek(p) != NULL ? parse_peek(p) : "");
+    return parse_number(p, "step", false, 0, UINT64_MAX, &c->later_at) &&
+           parse_keep_words(p, &c->later_crash) && parse_done(p);
+}
+
 static bool before_words(struct parser *p, struct sim_work_cut *c)
 {
     const char *name = parse_peek(p) != NULL ? parse_peek(p) : "";
@@ -143,6 +162,8 @@ bool parse_crash_line(struct parser *p)
 
     if (parse_take(p, "again"))
         return again_line(p);
+    if (parse_take(p, "later"))
+        return later_line(p);
     if (c->where != SIM_WORK_NOWHERE)
         return parse_bad(p, "crash: got a second one, limit one");
     c->kill = parse_take(p, "kill");

@@ -179,6 +179,12 @@ static void print_cut(const struct sim_work_cut *c, FILE *out)
         print_crash(&c->again_crash, out);
         fputc('\n', out);
     }
+    if (c->later != SIM_LATER_NONE) {
+        fprintf(out, "crash later in %s at step %llu", sim_later_name(c->later),
+                (unsigned long long)c->later_at);
+        print_crash(&c->later_crash, out);
+        fputc('\n', out);
+    }
     if (c->lost_copy)
         fprintf(out, "lose copy %llu\n", (unsigned long long)c->lost_draw);
     if (c->faulty)
@@ -211,7 +217,7 @@ size_t sim_workload_lines(const struct sim_workload *w)
         disks = disks || w->config.disk_bytes[n] != usual.config.disk_bytes[n];
     lines += disks;
     if (w->cut.where != SIM_WORK_NOWHERE)
-        lines += 1u + w->cut.again + w->cut.lost_copy + w->cut.faulty +
-                 (w->cut.twice || w->cut.backing || w->cut.written || w->cut.full);
+        lines += 1u + w->cut.again + (w->cut.later != SIM_LATER_NONE) + w->cut.lost_copy +
+                 w->cut.faulty + (w->cut.twice || w->cut.backing || w->cut.written || w->cut.full);
     return lines;
 }

@@ -33,6 +33,7 @@ enum sim_without {
     SIM_WITHOUT_NESTED = 1 << 0,    /* a power cut inside recovery */
     SIM_WITHOUT_KILL = 1 << 1,      /* the death of the process alone */
     SIM_WITHOUT_LOST_COPY = 1 << 2, /* a copy of metadata that is garbage */
+    SIM_WITHOUT_LATER = 1 << 3,     /* a power cut inside what the recovered cache does */
 };
 
 struct sim_config {

@@ -19,14 +19,21 @@
 
 static const char full_text[] =
     "cache 4M\nsegment 128K\nstreams 2\ntrees 4\nblock 4K\ndirty-start 30\nepoch-records 9\n"
-    "checksums off\ndurability flush\nwrite-through on\nkeeps-discarded on\nmodel page\nschedule pct\nquiet on\n"
+    "checksums off\ndurability flush\nwrite-through on\nkeeps-discarded on\nmodel page\nschedule "
+    "pct\nquiet on\n"
     "clients 7\ndepth 5\nspace-timeout-ns 1000\nseed 18446744073709551615\n"
     "faults read-eio,latent\ndisk-errors 6\ndrop HORIZON_B_FENCE\ndisks 2M 1M\n"
     "read 0 4K\n7: write disk1 4K 8K fua\nzero 0 4K\ndiscard disk1 0 1M\n3: flush disk1\nwait\n"
     "detach disk1\nattach disk1\nrestart 12 keep random 5\n"
     "crash kill before DISK_WRITE 2 of op 3 keep all-but INSERT_DATA[3] disk0 disk1[2]\n"
-    "crash again at step 3 keep first 4\nlose copy 77\nfault latent 5\njudge twice backing written "
+    "crash again at step 3 keep first 4\ncrash later in reclaim at step 9 keep one 2\n"
+    "lose copy 77\nfault latent 5\njudge twice backing written "
     "full\n";
+
+/* Fills a cache of a few segments, so that reclaim has to work. */
+#define WRAPS                                                                                      \
+    "cache 2432K\nwrite 0 60K\nflush\nwrite 0 60K\nflush\nwrite 0 60K\nflush\nwrite 0 "            \
+    "60K\nflush\n"
 
 static char *print(const struct sim_workload *w)
 {
@@ -157,6 +164,10 @@ static void test_mistakes_are_named(void **state)
         {"crash at end keep only disk0[1", "text:1: keep: got 'disk0[1'"},
         {"crash at end\ncrash at end", "text:2: crash: got a second one"},
         {"crash again at step 1", "text:1: crash again: got no crash before it"},
+        {"crash later in reclaim at step 1", "text:1: crash later: got no crash before it"},
+        {"crash at end\ncrash later in recovery at step 1",
+         "text:2: crash later: got 'recovery', limit in writeback or in reclaim"},
+        {"crash at end\ncrash later in reclaim", "text:2: crash later: got '', limit at step N"},
         {"judge twice", "text:1: lose, fault, judge: got them without a crash"},
         {"crash at end\njudge", "text:2: judge: got nothing"},
         {"crash at end\njudge me", "text:2: judge: got 'me'"},
@@ -281,6 +292,39 @@ static void test_a_named_crash_is_judged(void **state)
     assert_true(r.reached && r.failures == 0 && r.judged.full == 1);
 }
 
+/* A step that only the recovered cache does: left out, it shows when the power fails behind it. */
+static void assert_later_finds(const char *drop, const char *ops, const char *work)
+{
+    char text[512];
+    struct sim_tried r;
+    uint32_t found = 0;
+
+    snprintf(text, sizeof(text), "quiet on\ndrop %s\n%scrash at end keep all\n", drop, ops);
+    try_text(text, &every, &r);
+    assert_true(r.reached && r.failures == 0);
+    for (uint32_t at = 0; at < 16; at++) {
+        snprintf(text, sizeof(text),
+                 "quiet on\ndrop %s\n%scrash at end keep all\ncrash later in %s at step %u\n", drop,
+                 ops, work, at);
+        try_text(text, &every, &r);
+        found += r.failures != 0;
+        snprintf(text, sizeof(text),
+                 "quiet on\n%scrash at end keep all\ncrash later in %s at step %u\n", ops, work,
+                 at);
+        try_text(text, &every, &r);
+        assert_true(r.reached && r.failures == 0);
+    }
+    if (found == 0)
+        fail_msg("drop %s is not found", drop);
+}
+
+static void test_work_after_recovery_is_cut(void **state)
+{
+    (void)state;
+    assert_later_finds("EPOCH_B_COPY", "write 0 4K\nflush\nwrite 4K 4K\n", "writeback");
+    assert_later_finds("HORIZON_B_COPY", WRAPS, "reclaim");
+}
+
 /* What a strategy finds is found again by its words, and by its numbers. */
 static void test_words_name_what_was_found(void **state)
 {
@@ -332,6 +376,7 @@ int main(void)
         cmocka_unit_test(test_merging_only_leaves_out),
         cmocka_unit_test(test_a_named_crash_is_judged),
         cmocka_unit_test(test_words_name_what_was_found),
+        cmocka_unit_test(test_work_after_recovery_is_cut),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -233,6 +233,9 @@ static void put_summary(const struct explorer *p)
     cbd_tool_json_u64(o, "merged", t->merged);
     cbd_tool_json_text(o, "represented", sim_lazy_count_text(t->represented, count, sizeof(count)));
     cbd_tool_json_u64(o, "cut_again_in_recovery", t->nested);
+    cbd_tool_json_u64(o, "cut_later_in_writeback", t->later_writeback);
+    cbd_tool_json_u64(o, "cut_later_in_reclaim", t->later_reclaim);
+    cbd_tool_json_u64(o, "cut_later_at_rest", t->later_rest);
     cbd_tool_json_u64(o, "recovered_twice", t->twice);
     cbd_tool_json_u64(o, "killed", t->killed);
     cbd_tool_json_u64(o, "bare_disk", t->backing);
@@ -247,6 +250,24 @@ static void put_summary(const struct explorer *p)
     put_hash(o, t->hash);
     put_line(o);
     free(settings);
+}
+
+/* Of the second power cuts; those inside work of the recovered cache include the ones at rest. */
+static void print_second(const struct cbd_explore_totals *t)
+{
+    static const char *const names[] = {"recovery", "write-back", "reclaim"};
+    const uint64_t n[] = {t->nested, t->later_writeback, t->later_reclaim};
+    uint64_t sum = n[0] + n[1] + n[2];
+    char percent[CBD_TOOL_SIZE_TEXT_BYTES];
+
+    if (sum == 0)
+        return;
+    printf("  cut again   %15" PRIu64 "\n", sum);
+    for (int i = 0; i < 3; i++)
+        printf("    %-13s %11" PRIu64 "  %6s\n", names[i], n[i],
+               cbd_tool_percent(n[i], sum, percent));
+    printf("    %-13s %11" PRIu64 "  of these, when the work had ended\n", "at rest",
+           t->later_rest);
 }
 
 static void print_summary(const struct explorer *p)
@@ -267,6 +288,7 @@ static void print_summary(const struct explorer *p)
            "    merged      %13" PRIu64 "  the same as one of them\n"
            "    represented %13s\n",
            t->executed, t->merged, sim_lazy_count_text(t->represented, count, sizeof(count)));
+    print_second(t);
     printf("  hash         %016" PRIx64 "\n  violations  %15" PRIu64 "\n", t->hash, t->failed);
     free(settings);
 }

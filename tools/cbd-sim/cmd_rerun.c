@@ -48,6 +48,10 @@ static void describe_plan(const struct sim_state_plan *plan)
     if (plan->nested)
         printf("          and the power fails again at step %llu of recovery: %s\n",
                (unsigned long long)plan->nested_at, kinds[plan->nested_crash.kind]);
+    if (plan->later != SIM_LATER_NONE)
+        printf("          later the power fails at step %llu of %s of the recovered cache: %s\n",
+               (unsigned long long)plan->later_at, sim_later_name(plan->later),
+               kinds[plan->later_crash.kind]);
     if (plan->twice || plan->kill)
         printf("          and once more after recovery has been read\n");
 }

@@ -154,6 +154,10 @@ void cbd_explore_add(struct cbd_explore *e, const struct sim_explored *u)
     t->merged += u->merged;
     t->represented = sim_lazy_count_add(t->represented, u->represented);
     t->nested += u->judged.nested;
+    t->later_writeback += u->judged.later[SIM_LATER_WRITEBACK];
+    t->later_reclaim += u->judged.later[SIM_LATER_RECLAIM];
+    t->later_rest +=
+        u->judged.later_rest[SIM_LATER_WRITEBACK] + u->judged.later_rest[SIM_LATER_RECLAIM];
     t->twice += u->judged.twice;
     t->killed += u->judged.killed;
     t->backing += u->judged.backing;

@@ -2,7 +2,7 @@
 /*
  * The state file of `explore`: a few lines, however much is done.
  *
- *   cbd-sim explore 2
+ *   cbd-sim explore 3
  *   settings generator=random.1:ops=8
  *   shard 0 1
  *   totals N N N ...          struct cbd_explore_totals
@@ -27,7 +27,7 @@ static void print(const struct cbd_explore *e, FILE *f)
 {
     const uint64_t *totals = (const uint64_t *)&e->totals;
 
-    fputs("cbd-sim explore 2\nsettings ", f);
+    fputs("cbd-sim explore 3\nsettings ", f);
     cbd_explore_settings(e, f);
     fprintf(f, "\nshard %u %u\ntotals", e->x.shard, e->x.shards);
     for (size_t i = 0; i < TOTALS; i++)
@@ -110,7 +110,7 @@ static bool parse(struct cbd_explore *e, char *text, const char *path)
     cbd_explore_settings(e, out);
     fclose(out);
     snprintf(shard, sizeof(shard), "%u %u", e->x.shard, e->x.shards);
-    if ((line = expect(&at, "cbd-sim explore 2")) == NULL || *line != '\0') {
+    if ((line = expect(&at, "cbd-sim explore 3")) == NULL || *line != '\0') {
         cbd_tool_error(path, "line 1: got another file, limit what explore --state has written");
         free(mine);
         return false;

@@ -20,6 +20,8 @@ struct cbd_explore_totals {
     uint64_t executed, merged;
     uint64_t executed_by[SIM_CLASS_COUNT];
     struct sim_lazy_count represented;
+    /* second power cuts inside work of the recovered cache; of these, when it had ended */
+    uint64_t later_writeback, later_reclaim, later_rest;
     uint64_t nested, twice, killed, backing, lost_copies, faults, full, sectors;
     uint64_t failed; /* units */
     uint64_t hash;

@@ -113,6 +113,16 @@ static void cuts(const struct sim_result *r)
     for (int k = 0; k < SIM_STEP_KIND_COUNT; k++)
         printf("%9s", count(r->judged.nested_at[k], &a));
     printf("\n");
+    for (int later = SIM_LATER_WRITEBACK; later < SIM_LATER_COUNT; later++) {
+        char row[32];
+
+        snprintf(row, sizeof(row), "later, in %s",
+                 later == SIM_LATER_WRITEBACK ? "write-back" : "reclaim");
+        printf("    %-20s", row);
+        for (int k = 0; k < SIM_STEP_KIND_COUNT; k++)
+            printf("%9s", count(r->judged.later_at[later][k], &a));
+        printf("\n");
+    }
 }
 
 static void states(const struct sim_result *r)
@@ -122,6 +132,10 @@ static void states(const struct sim_result *r)
 
     printf("  crash states %11s   each recovered, checked and compared\n", count(j->states, &a));
     printf("    %-10s %11s   power failed again inside recovery\n", "nested", count(j->nested, &a));
+    printf("    %-10s %11s   power failed again inside write-back of what was recovered\n", "later",
+           count(j->later[SIM_LATER_WRITEBACK], &a));
+    printf("    %-10s %11s   the same inside reclaim\n", "",
+           count(j->later[SIM_LATER_RECLAIM], &a));
     printf("    %-10s %11s   power failed again after recovery was read\n", "twice",
            count(j->twice, &a));
     printf("    %-10s %11s   only the process died\n", "killed", count(j->killed, &a));

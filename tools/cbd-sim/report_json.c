@@ -74,6 +74,21 @@ static void put_table(json_t *parent, const char *key,
     }
 }
 
+static void put_later(json_t *o, const struct sim_judged *j)
+{
+    for (int later = SIM_LATER_WRITEBACK; later < SIM_LATER_COUNT; later++) {
+        char key[48];
+        json_t *kinds;
+
+        snprintf(key, sizeof(key), "cut_later_in_%s", sim_later_name((enum sim_later)later));
+        kinds = cbd_tool_json_object(o, key);
+        for (int k = 0; k < SIM_STEP_KIND_COUNT; k++)
+            cbd_tool_json_u64(kinds, sim_step_kind_name((enum sim_step_kind)k),
+                              j->later_at[later][k]);
+        cbd_tool_json_u64(kinds, "at_rest", j->later_rest[later]);
+    }
+}
+
 static void put_states(json_t *doc, const struct sim_result *r)
 {
     const struct sim_judged *j = &r->judged;
@@ -83,6 +98,7 @@ static void put_states(json_t *doc, const struct sim_result *r)
     cbd_tool_json_u64(o, "executed", j->states);
     for (int k = 0; k < SIM_STEP_KIND_COUNT; k++)
         cbd_tool_json_u64(nested, sim_step_kind_name((enum sim_step_kind)k), j->nested_at[k]);
+    put_later(o, j);
     cbd_tool_json_u64(o, "nested", j->nested);
     cbd_tool_json_u64(o, "twice", j->twice);
     cbd_tool_json_u64(o, "killed", j->killed);
