@@ -99,7 +99,13 @@ static void on_record(void *arg, const struct cbd_check_record *record)
 
 static void on_segment(void *arg, const struct cbd_check_segment *segment)
 {
-    see_counter(arg, segment->generation, CBD_GENERATION_START_MAX);
+    struct run *run = arg;
+    struct cbd_m_segment m;
+
+    see_counter(run, segment->generation, CBD_GENERATION_START_MAX);
+    memcpy(&m, run->pm->buf + segment->entry_off_bytes, sizeof(m));
+    see_counter(run, cbd_get64(m.order_max), CBD_ORDER_START_MAX);
+    see_counter(run, cbd_get64(m.epoch_max), CBD_EPOCH_START_MAX);
     FUZZ_REQUIRE(segment->damaged <= segment->records);
     FUZZ_REQUIRE(segment->dirty_bytes <= segment->live_bytes);
 }
