@@ -9,7 +9,7 @@
  * D1  a dump stores nothing, and neither does making an image;
  * D2  a check of the image finds what a check of the device finds, with names and without them, but
  *     for what an image cannot hold: media errors, and a device that is larger than its cache;
- * D3  an image of an image is the same image.
+ * D3  an image of an image is the same image, where all of the device could be read.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -161,7 +161,8 @@ static void image(struct fuzz_pmem *pm, bool anonymize)
         FUZZ_REQUIRE(of_image.count == of_device.count);
         FUZZ_REQUIRE(memcmp(&of_image, &of_device, sizeof(of_image)) == 0);
     }
-    if (!anonymize && make_image(&made->pm.pm, false, again) == 0) /* D3 */
+    /* D3. What could not be read is a hole of the image, and may have ended the records elsewhere. */
+    if (!anonymize && pm->poison_count == 0 && make_image(&made->pm.pm, false, again) == 0)
         FUZZ_REQUIRE(memcmp(again->pm.buf, made->pm.buf, made->pm.buf_bytes) == 0);
 }
 

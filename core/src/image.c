@@ -283,8 +283,11 @@ static uint32_t payload_end(const struct cbd_image *im, uint32_t payload_off,
     return head->h.len_bytes > limit - payload_off ? limit : end_of(payload_off, head->h.len_bytes);
 }
 
-/* A slot below the last valid one, or below what Closed says, that holds no record. */
-static int put_lost(struct cbd_image *im, uint32_t id, uint32_t slot, uint32_t *end)
+/*
+ * A slot below the last valid one, or below what Closed says, that holds no record. Below `top`, where
+ * payloads of records end, there never was one: what is there is data, and headers.
+ */
+static int put_lost(struct cbd_image *im, uint32_t id, uint32_t slot, uint32_t top, uint32_t *end)
 {
     const struct cbd_geometry *geo = &im->cache.super.geo;
     uint64_t off = cbd_segment_off(geo, id) + cbd_slot_off(geo, slot);
@@ -294,7 +297,7 @@ static int put_lost(struct cbd_image *im, uint32_t id, uint32_t slot, uint32_t *
     int error = 0;
 
     im->out->damaged++;
-    if (get(im, off, &m, sizeof(m)))
+    if (cbd_slot_off(geo, slot) >= top && get(im, off, &m, sizeof(m)))
         error = put_damaged(im, off, &m, sizeof(m));
     if (error != 0 || !next_header(im, id, *end, &head, &payload_off))
         return error;
@@ -314,7 +317,7 @@ static int seen(void *arg, uint32_t slot, const struct cbd_record *record)
 static int put_segment(struct cbd_image *im, uint32_t id)
 {
     struct cbd_loaded_header head;
-    uint32_t end = 0, payload_off, crc;
+    uint32_t end = 0, top = 0, payload_off, crc;
     struct cbd_record r;
     struct cbd_scan scan;
     int error = cbd_scan_segment(&im->cache, id, &scan, seen, NULL);
@@ -322,11 +325,12 @@ static int put_segment(struct cbd_image *im, uint32_t id)
     im->out->segments++;
     for (uint32_t slot = 0; slot < scan.records && error == 0; slot++) {
         if (cbd_load_record(&im->cache, id, slot, &r) != 0) {
-            error = put_lost(im, id, slot, &end);
+            error = put_lost(im, id, slot, top, &end);
             continue;
         }
         if (r.payload_off != 0)
             end = end_of(r.payload_off, r.len_bytes);
+        top = end > top ? end : top;
         error = put_record(im, id, slot, &r,
                            scan.suspect && slot >= scan.durable &&
                                cbd_scan_unfinished(&im->cache, id, &scan, slot));
