@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Dirty records of the open epoch in reclaim's way: stored again, and the epoch goes on. */
-/* ctest: novalgrind */
+/* ctest: novalgrind timeout=180 */
 #include "engine.h"
 #include "engine_rig.h"
 
