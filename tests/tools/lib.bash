@@ -3,7 +3,8 @@
 set -u
 bin=${CBD_BIN_DIR:?the directory of the tools}
 work=$(mktemp -d)
-trap 'cleanup; rm -rf "$work"' EXIT
+# Not by a child that a signal ends before it is the tool.
+trap '[ "$BASHPID" != $$ ] || { cleanup; rm -rf "$work"; }' EXIT
 cleanup() { :; }
 cd "$work" || exit 1
 failures=0
