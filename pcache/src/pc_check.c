@@ -77,7 +77,10 @@ static void check_end(struct pc_check *c)
         say_log(c, CBD_PCACHE_LOG_NO_ZERO, pos, 0, 0);
 }
 
-/* dirty_tail was not met on the way from key_tail to the end. */
+/*
+ * dirty_tail was not met on the way from key_tail to the end. Where damage in the log hides it,
+ * check_end() says what to do.
+ */
 static void check_lost_tail(struct pc_check *c)
 {
     struct cbd_pcache_pos tail = c->pc.dirty_tail;
@@ -85,13 +88,20 @@ static void check_lost_tail(struct pc_check *c)
     struct cbd_pcache_kset kset;
     uint32_t code = CBD_PCACHE_TAIL_ORDER;
 
-    if (cbd_pcache_walk_begin(&walk, &c->pc, c->pc.key_tail) == 0)
-        while (code == CBD_PCACHE_TAIL_ORDER && cbd_pcache_walk_next(&walk, &kset))
+    bool hidden = false;
+
+    if (cbd_pcache_walk_begin(&walk, &c->pc, c->pc.key_tail) == 0) {
+        walk.past_damage = true;
+        while (code == CBD_PCACHE_TAIL_ORDER && !hidden && cbd_pcache_walk_next(&walk, &kset)) {
+            hidden = pc_pos_equal(kset.next, tail) || pc_pos_equal(kset.pos, tail);
             if (kset.pos.seg == tail.seg && tail.off_bytes > kset.pos.off_bytes &&
                 tail.off_bytes < kset.next.off_bytes)
                 code = CBD_PCACHE_TAIL_BOUNDARY;
+        }
+    }
     cbd_pcache_walk_end(&walk);
-    say_log(c, code, tail, 0, 0);
+    if (!hidden)
+        say_log(c, code, tail, 0, 0);
 }
 
 static int walk_log(struct pc_check *c)
@@ -164,6 +174,7 @@ static void summarize(struct pc_check *c)
     const struct cbd_pcache *pc = &c->pc;
 
     out->loaded = true;
+    out->info_valid = pc->info_valid;
     out->seg_num = pc->seg_num;
     out->seg_count = pc->seg_count;
     out->gc_percent = pc->gc_percent;

@@ -234,14 +234,23 @@ static int judge_end(struct drain *d, const struct cbd_pcache_walk *walk, bool b
     return 0;
 }
 
+/* Whether `start` is in what was skipped as damaged: from `from` up to the key set that came next. */
+static bool skipped(const struct cbd_pcache_kset *kset, struct cbd_pcache_pos from,
+                    struct cbd_pcache_pos start)
+{
+    return kset->skipped_damage && start.seg == from.seg && start.off_bytes >= from.off_bytes &&
+           (kset->pos.seg != from.seg || start.off_bytes < kset->pos.off_bytes);
+}
+
 static int walk_log(struct drain *d)
 {
     struct cbd_pcache_walk walk;
     struct cbd_pcache_kset kset;
     struct cbd_pcache_pos start =
         flag(d, CBD_PCACHE_DRAIN_FROM_KEY_TAIL) ? d->pc->key_tail : d->pc->dirty_tail;
-    bool behind = pc_pos_equal(start, d->pc->key_tail);
-    int error = cbd_pcache_walk_begin(&walk, d->pc, d->pc->key_tail);
+    struct cbd_pcache_pos from = d->pc->key_tail;
+    bool behind = pc_pos_equal(start, from);
+    int error = cbd_pcache_walk_begin(&walk, d->pc, from);
 
     walk.past_damage = flag(d, CBD_PCACHE_DRAIN_PAST_DAMAGE);
     walk.limited = flag(d, CBD_PCACHE_DRAIN_LOG_END);
@@ -249,7 +258,8 @@ static int walk_log(struct drain *d)
     while (error == 0 && cbd_pcache_walk_next(&walk, &kset)) {
         note_used(d, &kset);
         d->out->emptied |= kset.skipped_damage;
-        behind = behind || pc_pos_equal(kset.pos, start);
+        behind = behind || pc_pos_equal(kset.pos, start) || skipped(&kset, from, start);
+        from = kset.next;
         if (!behind)
             continue;
         error = write_kset(d, &kset);

@@ -174,6 +174,16 @@ untouched
 cp fresh pm && remember
 interrupted 32 INT -f pm
 untouched
+if [ -x "$bin/cbd-sim" ]; then # the same for dm-pcache
+    expect 0 cbd-sim pcache --image dev D12
+    expect 4 cbd-check -f dev
+    "$bin/cbd-check" -C 3 dev >out 2>err 3>lines
+    grep -qE '^1 ([0-9]+) \1 key sets$' lines || flunk "dm-pcache: no last line of progress"
+    cp dev pm && remember
+    interrupted 32 INT --data pm
+    interrupted 32 TERM -y pm
+    untouched
+fi
 
 # At any time in a repair: what it leaves is checked, repaired, and comes to the same.
 damaged() {
@@ -193,6 +203,10 @@ for ms in 1 3 4 6 9 14; do
     damaged
     env --default-signal=INT "$bin/cbd-check" -y --allow-data-loss -f pm >out 2>err &
     pid=$!
+    for ((n = 0; n < 1000; n++)); do # a shell until then
+        [ "$(cat /proc/$pid/comm 2>/dev/null)" = cbd-check ] && break
+        kill -0 $pid 2>/dev/null || break
+    done
     sleep "0.0$(printf %02d $ms)"
     kill -INT $pid 2>/dev/null
     wait $pid

@@ -438,6 +438,54 @@ static void test_needs_key_tail_durable(void **state)
     assert_true(explore(CBD_PCACHE_DRAIN_EMPTY, false, FAULT_KEY_FENCE, false).driver > 0);
 }
 
+static int on_code(void *arg, const struct cbd_check_finding *f)
+{
+    uint64_t *codes = arg;
+
+    codes[0] += f->problem->code == CBD_PCACHE_LOG_DAMAGED;
+    codes[1] += f->problem->code == CBD_PCACHE_TAIL_ORDER;
+    return 0;
+}
+
+/* A damaged key set before dirty_tail, at it, and behind it: one finding, and its advice is enough. */
+static void test_damage_in_the_log(void **state)
+{
+    static struct rig r;
+    struct cbd_pcache_check_options options = {.data = true};
+    struct cbd_pcache_pos where[3];
+    struct cbd_pcache_drained out;
+    struct cbd_pcache_sink none = {0};
+    struct cbd_pcache pc;
+
+    (void)state;
+    rig_open(&r, true);
+    assert_int_equal(cbd_pcache_open(&r.pm->pm, &r.env.env, &none, &pc), 0);
+    where[0] = pc.key_tail;
+    where[1] = pc.dirty_tail;
+    where[2] = middle_of_the_log(&r);
+    for (unsigned i = 0; i < 3; i++) {
+        uint64_t off = cbd_pcache_pos_off(&pc, where[i]), codes[2] = {0};
+        struct cbd_pcache_sink sink = {.found = on_code, .arg = codes};
+        uint8_t byte = r.pm->pm.base[off] ^ 0x55;
+        struct cbd_pcache_summary s;
+
+        sim_pmem_mark(r.pm);
+        sim_disk_mark(r.disk);
+        sim_pmem_poke(r.pm, off, &byte, 1);
+        assert_int_equal(cbd_pcache_check(&r.pm->pm, &r.env.env, &options, &sink, &s), 0);
+        assert_int_equal(codes[0], 1);
+        assert_int_equal(codes[1], 0);
+        r.flags = CBD_PCACHE_DRAIN_PAST_DAMAGE;
+        assert_int_equal(drain(&r, NULL, &out), 0);
+        r.flags = 0;
+        assert_true(clean(&r));
+        sim_disk_rollback(r.disk);
+        sim_pmem_rollback(r.pm);
+    }
+    cbd_pcache_close(&pc);
+    rig_close(&r);
+}
+
 /* A disk that fails: the error comes back, and nothing that is not on it counts as clean. */
 static void test_disk_fails(void **state)
 {
@@ -474,6 +522,7 @@ int main(void)
         cmocka_unit_test(test_needs_the_other_slot),
         cmocka_unit_test(test_needs_zeroes),
         cmocka_unit_test(test_needs_key_tail_durable),
+        cmocka_unit_test(test_damage_in_the_log),
         cmocka_unit_test(test_disk_fails),
     };
 

@@ -341,6 +341,7 @@ static int check_pcache(const struct cbd_tool_device *device, const struct argum
         .json = a->json,
         .verbose = a->verbose,
         .quiet = a->quiet,
+        .progress_fd = a->progress_fd,
     };
 
     return pcache_check(device, &o);

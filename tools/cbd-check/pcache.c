@@ -6,14 +6,37 @@
 #include <stdio.h>
 
 #include "cbd/pcache.h"
+#include "interrupt.h"
 #include "tool_exit.h"
 #include "tool_json.h"
 #include "tool_message.h"
+#include "tool_progress.h"
 #include "tool_size.h"
+
+struct run {
+    struct cbd_tool_progress progress;
+    bool passing;
+    bool quiet;
+    bool cancelled;
+};
 
 static int found(void *arg, const struct cbd_check_finding *finding)
 {
     report_finding(arg, finding);
+    return 0;
+}
+
+static int progress(void *arg, uint64_t done, uint64_t total)
+{
+    struct run *run = arg;
+
+    run->cancelled = run->cancelled || interrupt_came();
+    if (run->cancelled || run->quiet)
+        return run->cancelled;
+    if (!run->passing)
+        cbd_tool_progress_begin(&run->progress, "key sets", total);
+    run->passing = true;
+    cbd_tool_progress_update(&run->progress, done);
     return 0;
 }
 
@@ -40,7 +63,8 @@ static void json_summary(struct report *r, const struct cbd_pcache_summary *s)
     cbd_tool_json_u64(o, "segments", s->seg_num);
     cbd_tool_json_u64(o, "cache_segments", s->seg_count);
     cbd_tool_json_u64(o, "segment_bytes", CBD_PCACHE_SEGMENT_BYTES);
-    cbd_tool_json_u64(o, "gc_percent", s->gc_percent);
+    if (s->info_valid)
+        cbd_tool_json_u64(o, "gc_percent", s->gc_percent);
     cbd_tool_json_bool(o, "big_endian", s->big_endian);
     cbd_tool_json_bool(o, "data_checksums", s->data_crc);
     cbd_tool_json_bool(o, "metadata_image", s->image);
@@ -64,15 +88,15 @@ static void json_summary(struct report *r, const struct cbd_pcache_summary *s)
 static void text_summary(const struct report *r, const struct cbd_pcache_summary *s, bool data,
                          bool repaired)
 {
-    char dirty[CBD_TOOL_SIZE_TEXT_BYTES];
+    char dirty[CBD_TOOL_SIZE_TEXT_BYTES], percent[12];
 
     if (r->quiet)
         return;
+    snprintf(percent, sizeof(percent), "%" PRIu32, s->gc_percent);
     if (s->loaded)
-        printf("%s: dm-pcache: %" PRIu32 " segments of 16 MiB, %s data checksums, gc_percent "
-               "%" PRIu32 "%s\n",
-               r->path, s->seg_count, s->data_crc ? "with" : "without", s->gc_percent,
-               s->big_endian ? ", big-endian" : "");
+        printf("%s: dm-pcache: %" PRIu32 " segments of 16 MiB, %s data checksums%s%s%s\n", r->path,
+               s->seg_count, s->data_crc ? "with" : "without", s->info_valid ? ", gc_percent " : "",
+               s->info_valid ? percent : "", s->big_endian ? ", big-endian" : "");
     if (s->walked)
         printf("%s: key_tail %" PRIu32 ":%" PRIu32 ", dirty_tail %" PRIu32 ":%" PRIu32
                ", head %" PRIu32 ":%" PRIu32 "; %" PRIu64 " keys, %" PRIu64
@@ -110,17 +134,24 @@ static void json_repaired(struct report *r, unsigned what)
 /* Findings are those of the first look, the summary is of the last. */
 int pcache_check(const struct cbd_tool_device *device, const struct pcache_options *o)
 {
-    struct cbd_pcache_check_options options = {.data = o->data};
+    struct run run = {.quiet = o->quiet};
+    struct cbd_pcache_check_options options = {
+        .data = o->data, .progress = progress, .progress_arg = &run};
     struct cbd_pcache_sink sink = {.found = found}, silent = {0};
     struct cbd_pcache_summary summary;
     struct report report;
     unsigned what = 0;
     int code = CBD_EXIT_CLEAN, error;
 
+    interrupt_catch();
+    cbd_tool_progress_open(&run.progress, o->progress_fd);
     report_open(&report, device->path, o->json, o->verbose, o->quiet);
     sink.arg = &report;
     error = cbd_pcache_check(device->pm, device->env, &options, &sink, &summary);
-    if (summary.errors != 0)
+    if (run.passing)
+        cbd_tool_progress_end(&run.progress);
+    run.quiet = true; /* a second look is not shown */
+    if (summary.errors != 0 && !run.cancelled)
         code = pcache_mend(device, o, &what);
     if (what != 0 && code == 0) {
         error = cbd_pcache_check(device->pm, device->env, &options, &silent, &summary);
@@ -128,14 +159,16 @@ int pcache_check(const struct cbd_tool_device *device, const struct pcache_optio
     }
     if (summary.errors != 0)
         code |= CBD_EXIT_LEFT;
-    if (error != 0) {
+    if (run.cancelled) {
+        code |= CBD_EXIT_CANCELLED;
+    } else if (error != 0) {
         cbd_tool_error_code(device->path, "cannot be checked", error);
         code |= CBD_EXIT_OPERATIONAL;
     }
     if (o->json) {
         json_repaired(&report, what);
         json_summary(&report, &summary);
-    } else if (error == 0) {
+    } else if (error == 0 && !run.cancelled) {
         text_summary(&report, &summary, o->data, what != 0);
     }
     if (report_close(&report, code) != 0) {

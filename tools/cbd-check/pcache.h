@@ -17,6 +17,7 @@ struct pcache_options {
     const char *undo_path; /* or NULL */
     bool data;             /* also the checksums of all data */
     bool json, verbose, quiet;
+    int progress_fd; /* -1: none */
 };
 
 /* Checks and reports, and writes metadata again where it may; the exit code of the tool. */

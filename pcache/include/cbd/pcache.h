@@ -262,6 +262,7 @@ struct cbd_pcache_check_options {
 struct cbd_pcache_summary {
     bool loaded; /* `pc` was filled; the counts of the view need both tails */
     bool walked;
+    bool info_valid; /* else gc_percent, info_flags and data_crc are guesses */
     uint32_t seg_num, seg_count, gc_percent, info_flags;
     bool big_endian, data_crc, image;
     bool driver_refuses;
