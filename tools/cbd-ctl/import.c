@@ -33,6 +33,8 @@ static int explain(const struct import *m, int error, uint64_t differs_at,
     if (error == CBD_E_MISMATCH || (error == CBD_E_RANGE && out->ksets == 0))
         cbd_tool_error(m->ctl->backing, "is not the disk of %s: byte %" PRIu64 " differs",
                        m->ctl->path, differs_at);
+    else if (error == CBD_E_READONLY && out->ksets == 0)
+        cbd_tool_error(m->ctl->path, "not moved: a metadata image has no data");
     else if (error == CBD_E_INVALID)
         cbd_tool_error(m->ctl->path,
                        "not moved: it holds pieces of less than the %" PRIu32
