@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* durability=flush: what FLUSH and FUA cover survives, the rest is lost piece by piece. */
-/* ctest: timeout=120 */
+/* ctest: novalgrind timeout=120 */
 #include "campaign.h"
 #include "engine_rig.h"
 #include "generate.h"
