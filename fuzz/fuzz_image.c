@@ -8,7 +8,8 @@
  *
  * F1  a check stores nothing, and neither does opening;
  * F2  where the check finds no error, opening and attaching succeed, every read succeeds, and
- *     after a clean detach the check finds no error again;
+ *     after a clean detach the check finds no error again; a metadata image without an error
+ *     opens for reading only, and says so;
  * F3  what was attached once can be attached again, after a detach or after the process died.
  *
  * FUZZ_VERBOSE in the environment shows what the core has to say about an input.
@@ -49,6 +50,7 @@ struct run {
     bool faults;   /* something was made to fail, or may */
     bool attached; /* every backend was, the first time */
     bool accepts;  /* another disk is being accepted: nobody else gets in */
+    bool no_data;  /* the check found a metadata image */
 };
 
 struct extents {
@@ -76,6 +78,7 @@ static int on_finding(void *arg, const struct cbd_check_finding *finding)
 
     FUZZ_REQUIRE(finding->problem != NULL && finding->what != NULL);
     run->accepts = run->accepts || finding->problem->code == CBD_PROBLEM_DROPPING;
+    run->no_data = run->no_data || finding->problem->code == CBD_PROBLEM_SUPER_NO_DATA;
     if (getenv("FUZZ_VERBOSE") != NULL)
         fprintf(stderr, "check: %s: %s\n", finding->what, finding->problem->sentence);
     FUZZ_REQUIRE(cbd_problem_find(finding->problem->code) == finding->problem);
@@ -260,7 +263,9 @@ static bool serve(struct run *run, bool again, bool clean)
     int error = cbd_cache_open(&run->pm->pm, &env.env, 0, &run->cache);
     bool ended;
 
-    FUZZ_REQUIRE(error <= 0 && (error == 0 || run->faults || !(run->sound || again)));
+    FUZZ_REQUIRE(error <= 0 && (error != 0 || !run->no_data));
+    FUZZ_REQUIRE(error == 0 || run->faults || !(run->sound || again) ||
+                 (run->no_data && error == CBD_E_NODATA)); /* F2, F3 */
     if (error != 0)
         return false;
     FUZZ_REQUIRE(cbd_cache_unowned(run->cache) <= cbd_cache_super(run->cache)->geo.segment_count);
