@@ -262,14 +262,36 @@ bool cut_world_open(struct cut_world *w, const char *path, enum sim_model model,
     return false;
 }
 
-bool cut_world_read(struct cut_world *w, struct cbd_record_reader *reader, enum sim_model model,
-                    char why[CUT_TEXT_BYTES])
+/* Counts the places; what was asked and answered goes into the histories. */
+static bool note_requests(struct cut_world *w, char why[CUT_TEXT_BYTES])
 {
     struct numbers numbers = {0};
     struct cbd_record_event e;
-    uint64_t bytes;
     const void *data;
     bool good = true;
+
+    while (good && cbd_record_reader_next(w->reader, &e, &data)) {
+        if (e.kind <= CBD_RECORD_BEGIN) {
+            good = wrong(why, "a second beginning", w->places);
+            break;
+        }
+        w->places++;
+        w->clean_end = e.kind == CBD_RECORD_END;
+        w->full = e.kind == CBD_RECORD_FULL;
+        if (e.kind == CBD_RECORD_REQUEST || e.kind == CBD_RECORD_ANSWER)
+            good = note(w, &numbers, &e, data) ||
+                   wrong_event(w, why, "a request cannot be true", w->places, &e);
+    }
+    free(numbers.index);
+    return good;
+}
+
+bool cut_world_read(struct cut_world *w, struct cbd_record_reader *reader, enum sim_model model,
+                    char why[CUT_TEXT_BYTES])
+{
+    struct cbd_record_event e;
+    uint64_t bytes;
+    const void *data;
 
     memset(w, 0, sizeof(*w));
     w->reader = reader;
@@ -281,20 +303,8 @@ bool cut_world_read(struct cut_world *w, struct cbd_record_reader *reader, enum 
         return false;
     }
     w->pmem = sim_pmem_create(bytes, model);
-    if (!read_images(w, why))
+    if (!read_images(w, why) || !note_requests(w, why))
         return false;
-    while (good && cbd_record_reader_next(w->reader, &e, &data)) {
-        if (e.kind <= CBD_RECORD_BEGIN)
-            return wrong(why, "a second beginning", w->places);
-        w->places++;
-        w->clean_end = e.kind == CBD_RECORD_END;
-        w->full = e.kind == CBD_RECORD_FULL;
-        if (e.kind == CBD_RECORD_REQUEST || e.kind == CBD_RECORD_ANSWER)
-            good = note(w, &numbers, &e, data);
-    }
-    free(numbers.index);
-    if (!good)
-        return wrong_event(w, why, "a request cannot be true", w->places, &e);
     w->end_why = cbd_record_reader_end(w->reader, &w->end_bytes);
     for (unsigned i = 0; i < w->disk_count; i++)
         if (!cut_history_finish(&w->history[i], w->disks[i].mem, why))
