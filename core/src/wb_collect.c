@@ -8,10 +8,12 @@
 
 #define SLOTS_PER_LOCK 256u /* how many a writer of the stream may have to wait for */
 
-static bool dirty_type(const struct cbd_record *r)
+/* What is of epoch E or before is clean, wherever on the media it stands. */
+static bool is_dirty(const struct cbd_backend_state *state, const struct cbd_record *r)
 {
-    return r->type == CBD_M_RECORD_WRITE ||
-           (r->type == CBD_M_RECORD_ZERO && !CBD_CANARY(DISCARD_NOT_WRITTEN_BACK));
+    return (r->type == CBD_M_RECORD_WRITE ||
+            (r->type == CBD_M_RECORD_ZERO && !CBD_CANARY(DISCARD_NOT_WRITTEN_BACK))) &&
+           r->epoch > state->epoch_written && !cbd_record_carried(state, r);
 }
 
 static int read_record(struct cbd_backend *b, uint32_t segment, uint32_t slot,
@@ -93,7 +95,7 @@ static int walk_stream(struct cbd_backend *b, uint32_t n, struct walk *w)
         error = read_record(b, id, slot, &r);
         if (error != 0)
             break;
-        if (dirty_type(&r) && !cbd_record_carried(&w->state, &r)) {
+        if (is_dirty(&w->state, &r)) {
             if (r.epoch > w->limit) {
                 w->beyond = cbd_min64(w->beyond, r.epoch);
                 break;
