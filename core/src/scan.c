@@ -125,7 +125,7 @@ static uint32_t proven_by(const struct cbd_cache *c, uint32_t id, uint32_t slot,
 }
 
 /*
- * How far the records of an open segment go, and which of them are proven. *end: of the last
+ * How far the records of an open segment go, and which of them are proven. *end: of the highest
  * payload that a record names. *unread: every slot from scan->records up to it cannot be read.
  * *begun: behind the last slot that holds a part of a record, where there can be one.
  */
@@ -144,7 +144,7 @@ static void find_end(struct cbd_cache *c, uint32_t id, struct cbd_scan *scan, ui
             *unread = slot + 1;
             if (proven_by(c, id, slot, &r) > scan->durable)
                 scan->durable = proven_by(c, id, slot, &r);
-            if (r.payload_off != 0)
+            if (r.payload_off != 0 && end_of(&r) > *end)
                 *end = end_of(&r);
             continue;
         }
