@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Any bytes as damage to a device of dm-pcache: sim/pcache_corrupt.h says what has to hold. */
+/* Any bytes as damage to a device of dm-pcache: sim/pcache/pcache_corrupt.h says what has to hold. */
 #include "pcache_corrupt.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Writes what a power cut leaves of a world's devices. */
-#include "image.h"
+#include "world_image.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The devices of a world as files, for the offline tools. */
-#ifndef SIM_IMAGE_H
-#define SIM_IMAGE_H
+#ifndef SIM_WORLD_IMAGE_H
+#define SIM_WORLD_IMAGE_H
 
 #include "world.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The list of strategies; internal to sim/hunt_strategies.c and sim/hunt_try.c. */
+/* The list of strategies; internal to sim/canaries/hunt_strategies.c and sim/canaries/hunt_try.c. */
 #ifndef SIM_HUNT_STRATEGIES_IMPL_H
 #define SIM_HUNT_STRATEGIES_IMPL_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The oracle's own state; internal to sim/oracle*.c. */
+/* The oracle's own state; internal to sim/judge/oracle*.c. */
 #ifndef SIM_ORACLE_IMPL_H
 #define SIM_ORACLE_IMPL_H
 

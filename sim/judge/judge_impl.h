@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the parts of the judge share; internal to sim/judge*.c. */
+/* What the parts of the judge share; internal to sim/judge/judge*.c. */
 #ifndef SIM_JUDGE_IMPL_H
 #define SIM_JUDGE_IMPL_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What sim/lazy*.c share about the exploration of one world. */
+/* What sim/exhaustive/lazy*.c share about the exploration of one world. */
 #ifndef SIM_LAZY_IMPL_H
 #define SIM_LAZY_IMPL_H
 

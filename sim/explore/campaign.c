@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "campaign_plan.h"
-#include "image.h"
+#include "world_image.h"
 #include "restart.h"
 #include "sim_base.h"
 

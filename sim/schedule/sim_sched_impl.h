@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The scheduler's own state; internal to sim/sim_sched*.c. */
+/* The scheduler's own state; internal to sim/schedule/sim_sched*.c. */
 #ifndef SIM_SCHED_IMPL_H
 #define SIM_SCHED_IMPL_H
 

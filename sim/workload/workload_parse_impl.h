@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The reader of workloads; internal to sim/workload_parse*.c and workload_words.c. */
+/* The reader of workloads; internal to sim/workload/workload_parse*.c and workload_words.c. */
 #ifndef SIM_WORKLOAD_PARSE_IMPL_H
 #define SIM_WORKLOAD_PARSE_IMPL_H
 

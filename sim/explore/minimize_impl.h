@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The minimiser's own state; internal to sim/minimize*.c. */
+/* The minimiser's own state; internal to sim/explore/minimize*.c. */
 #ifndef SIM_MINIMIZE_IMPL_H
 #define SIM_MINIMIZE_IMPL_H
 

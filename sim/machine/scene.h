@@ -2,7 +2,7 @@
 /*
  * A small machine for scenes that are written down step by step: a pmem, two disks, a process that
  * does what the scene says and nothing by itself, and what each block has to read as. The first
- * thing that goes wrong is kept; from there on nothing is done. Internal to sim/contract*.c.
+ * thing that goes wrong is kept; from there on nothing is done. Internal to sim/scenes/contract*.c.
  */
 #ifndef SIM_SCENE_H
 #define SIM_SCENE_H

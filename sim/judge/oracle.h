@@ -36,7 +36,7 @@
 #include <stdint.h>
 
 #define SIM_ORACLE_INITIAL UINT64_C(0)
-#define SIM_ORACLE_ZERO UINT64_MAX /* these two as in sim/sector.h */
+#define SIM_ORACLE_ZERO UINT64_MAX /* these two as in sim/device/sector.h */
 #define SIM_ORACLE_GARBAGE (UINT64_MAX - 1)
 
 #define SIM_ORACLE_ATOMIC_SECTORS_MAX 128u /* P2 never promises more than 64 KiB */
