@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * usage: cbd-huge FILE SIZE_GIB RECORDS [data LENGTH]
+ * usage: cbd-huge FILE SIZE_GIB RECORDS [data LENGTH | trees COUNT]
  *        cbd-huge floor FILE memory|crc
  *
  * Makes a sparse FILE that is a cache full of records of 4 KiB, each dirty and valid, without data
  * behind them: for measuring what a check takes (bench/huge/check). The records go round the segments
- * as four streams would leave them. With `data` the records are of LENGTH bytes, with headers and
- * data; RECORDS 0: as many as fit.
+ * as four streams would leave them, in sequence and of one tree. With `trees` they go round COUNT
+ * trees, each of which has orders of its own: so many records share each order. With `data` the
+ * records are of LENGTH bytes, with headers and data; RECORDS 0: as many as fit.
  *
  * `floor`: maps FILE afresh and reads all of it once, one word of each line or by CRC-32C of 4 KiB
  * after 4 KiB.
@@ -32,6 +33,7 @@ struct shape {
     uint32_t len_bytes;
     uint32_t room_bytes; /* with header and checksum lines, in whole lines */
     bool data;
+    uint32_t trees;
 };
 
 static void must(bool good, const char *what)
@@ -74,6 +76,16 @@ static uint32_t put_payload(struct cbd_cache *c, const struct shape *shape, uint
         r->payload_off, to - cbd_header_bytes(h.addr_bytes, h.len_bytes));
 }
 
+/* Number t of all, written side by side with others, of which `era` open segments at a time. */
+static void place(const struct shape *shape, uint64_t t, uint64_t era, struct cbd_record *r)
+{
+    uint64_t n = t / shape->trees, in_region = CBD_REGION_BYTES / shape->len_bytes;
+
+    r->order = (t / era + 1) << CBD_ORDER_COUNT_BITS | t % era / shape->trees;
+    r->addr_bytes = (t % shape->trees + n / in_region * shape->trees) * CBD_REGION_BYTES +
+                    n % in_region * shape->len_bytes;
+}
+
 /*
  * Segment `id` is closed with `count` records, the first of them number `first` of all. Streams that
  * write side by side take their orders in turn.
@@ -98,6 +110,9 @@ static void fill_segment(struct cbd_cache *c, const struct shape *shape, uint32_
         };
         struct cbd_m_record m;
 
+        if (shape->trees != 0)
+            place(shape, r.order - 1, (uint64_t)STREAMS * count, &r);
+        e->order_max = r.order;
         if (shape->data)
             r.header_crc = put_payload(c, shape, id, slot, &r);
         cbd_record_encode(&r, seed, e->generation, slot, &m);
@@ -109,7 +124,6 @@ static void fill_segment(struct cbd_cache *c, const struct shape *shape, uint32_
     e->status = CBD_M_SEGMENT_CLOSED;
     e->stream = (uint8_t)(id % STREAMS);
     e->records = count;
-    e->order_max = order + (uint64_t)(count - 1) * STREAMS;
     e->epoch_max = 1;
     cbd_segment_encode(e, cbd_seed_place(c->seed, CBD_SEED_SEGMENT, id, 0), &entry);
     put_both(c, cbd_place_segment(id), &entry, sizeof(entry));
@@ -133,6 +147,8 @@ static void fill(struct cbd_pmem *pm, struct cbd_env *env, uint64_t records,
     each = (uint32_t)((records + geo.segment_count - 1) / geo.segment_count);
     must(each <= most, "more records than there is room for");
     add.size_bytes = records * shape->len_bytes;
+    if (shape->trees != 0)
+        add.size_bytes += (uint64_t)shape->trees * CBD_REGION_BYTES;
     add.cache_bytes = (uint64_t)geo.segment_count * geo.segment_bytes;
     must(cbd_backend_add(c, &add, &backend) == 0, "the backend could not be added");
     for (uint32_t id = 0; id < geo.segment_count && (uint64_t)id * each < records; id++) {
@@ -184,11 +200,14 @@ int main(int argc, char **argv)
 
     if (argc == 4 && strcmp(argv[1], "floor") == 0)
         return floor_of(argv[2], argv[3]);
-    must(argc == 4 || (argc == 6 && strcmp(argv[4], "data") == 0),
-         "usage: cbd-huge FILE SIZE_GIB RECORDS [data LENGTH]");
+    must(argc == 4 ||
+             (argc == 6 && (strcmp(argv[4], "data") == 0 || strcmp(argv[4], "trees") == 0)),
+         "usage: cbd-huge FILE SIZE_GIB RECORDS [data LENGTH | trees COUNT]");
     size_bytes = strtoull(argv[2], NULL, 10) << 30;
     records = strtoull(argv[3], NULL, 10);
-    shape.data = argc == 6;
+    shape.data = argc == 6 && strcmp(argv[4], "data") == 0;
+    if (argc == 6 && !shape.data)
+        shape.trees = (uint32_t)strtoul(argv[5], NULL, 10);
     if (shape.data)
         shape.len_bytes = (uint32_t)strtoul(argv[5], NULL, 10);
     must(shape.len_bytes != 0 && shape.len_bytes % BLOCK_BYTES == 0 &&

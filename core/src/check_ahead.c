@@ -20,6 +20,7 @@
 /* Of one round: what a caller waits for between two calls of progress(). */
 #define ROUND_SEGMENTS 1024u
 #define ROUND_RECORDS (UINT64_C(1) << 20)
+#define ROUND_PAGES (ROUND_RECORDS / CBD_PAGE_RECORDS + 2 * ROUND_SEGMENTS)
 #define ROUND_DATA_BYTES (UINT64_C(512) << 20)
 /* Many for each processor, so that none waits long for the last one. */
 #define LANES 64u
@@ -32,9 +33,8 @@ struct counts {
 
 struct item {
     uint32_t id;
-    bool good;            /* no finding: the counts hold */
-    uint64_t order_first; /* its part of `orders` */
-    uint64_t order_count;
+    bool good;                    /* no finding: the counts hold */
+    struct cbd_check_marks marks; /* its part of those of the round */
     struct counts counts;
 };
 
@@ -46,8 +46,9 @@ struct lane {
 
 struct cbd_check_ahead {
     struct cbd_check *k;
-    struct cbd_check_order *orders; /* ROUND_RECORDS, or NULL */
-    uint32_t count, at;             /* items of this round, and those whose turn has come */
+    uint32_t *marks;              /* ROUND_RECORDS, or NULL */
+    struct cbd_check_page *pages; /* ROUND_PAGES, or NULL */
+    uint32_t count, at;           /* items of this round, and those whose turn has come */
     struct item item[ROUND_SEGMENTS];
     struct lane lane[LANES];
 };
@@ -70,8 +71,10 @@ static void release(struct cbd_check_ahead *a)
 {
     struct cbd_env *env = a->k->cache.env;
 
-    if (a->orders != NULL)
-        env->ops->free(env, a->orders, ROUND_RECORDS * sizeof(*a->orders));
+    if (a->marks != NULL)
+        env->ops->free(env, a->marks, ROUND_RECORDS * sizeof(*a->marks));
+    if (a->pages != NULL)
+        env->ops->free(env, a->pages, ROUND_PAGES * sizeof(*a->pages));
     a->k->ahead = NULL;
     env->ops->free(env, a, sizeof(*a));
 }
@@ -92,9 +95,11 @@ void cbd_check_ahead_open(struct cbd_check *k)
     memset(a, 0, sizeof(*a));
     a->k = k;
     k->ahead = a;
-    if (orders)
-        a->orders = env->ops->alloc(env, ROUND_RECORDS * sizeof(*a->orders));
-    if (orders && a->orders == NULL) {
+    if (orders) {
+        a->marks = env->ops->alloc(env, ROUND_RECORDS * sizeof(*a->marks));
+        a->pages = env->ops->alloc(env, ROUND_PAGES * sizeof(*a->pages));
+    }
+    if (orders && (a->marks == NULL || a->pages == NULL)) {
         release(a);
         return;
     }
@@ -116,7 +121,7 @@ void cbd_check_ahead_close(struct cbd_check *k)
         release(k->ahead);
 }
 
-static void look_at(struct cbd_check_ahead *a, struct lane *lane, struct item *item)
+static void look_at(struct lane *lane, struct item *item)
 {
     struct cbd_check *k = &lane->k;
     uint32_t backend = k->cache.segments[item->id].entry.owner - 1u;
@@ -127,11 +132,9 @@ static void look_at(struct cbd_check_ahead *a, struct lane *lane, struct item *i
     lane->out.records_damaged = lane->out.data_bytes = 0;
     k->dirty_order_min[backend] = UINT64_MAX;
     k->order_top[backend] = 0;
-    k->orders = a->orders != NULL ? a->orders + item->order_first : NULL;
-    k->order_cap = k->cache.segments[item->id].entry.records;
-    k->order_count = 0;
+    k->marks = item->marks;
     item->good = cbd_check_segment(k, item->id) == 0;
-    item->order_count = k->order_count;
+    item->marks = k->marks;
     item->counts = (struct counts){
         .records = b->records,
         .live_bytes = b->live_bytes,
@@ -151,7 +154,7 @@ static void look(void *arg, unsigned n)
     struct cbd_check_ahead *a = arg;
 
     for (uint32_t i = n; i < a->count; i += LANES)
-        look_at(a, &a->lane[n], &a->item[i]);
+        look_at(&a->lane[n], &a->item[i]);
 }
 
 /* The next round, of segments from `id` on. */
@@ -161,22 +164,33 @@ static void begin_round(struct cbd_check_ahead *a, uint32_t id)
     struct cbd_env *env = k->cache.env;
     const struct cbd_geometry *geo = &k->cache.super.geo;
     bool data = (k->options.flags & CBD_CHECK_DATA) != 0;
-    uint64_t records = 0;
+    uint64_t records = 0, pages = 0;
 
     a->count = a->at = 0;
     for (; id < geo->segment_count && a->count < ROUND_SEGMENTS; id++) {
+        struct cbd_check_marks m;
+        uint32_t count;
+
         if (!eligible(k, id))
             continue;
-        if (records + k->cache.segments[id].entry.records > ROUND_RECORDS ||
+        count = k->cache.segments[id].entry.records;
+        if (records + count > ROUND_RECORDS ||
             (data && (uint64_t)a->count * geo->segment_bytes >= ROUND_DATA_BYTES))
             break;
-        a->item[a->count++] = (struct item){.id = id, .order_first = records};
-        records += k->cache.segments[id].entry.records;
+        /* A page may begin as long as one is left. */
+        m = (struct cbd_check_marks){.cap = count, .page_cap = count / CBD_PAGE_RECORDS + 2};
+        if (a->marks != NULL) {
+            m.marks = a->marks + records;
+            m.pages = a->pages + pages;
+        }
+        a->item[a->count++] = (struct item){.id = id, .marks = m};
+        records += count;
+        pages += m.page_cap;
     }
     env->ops->run(env, look, a, a->count < LANES ? a->count : LANES);
 }
 
-static int add(struct cbd_check *k, const struct item *item, const struct cbd_check_order *orders)
+static int add(struct cbd_check *k, const struct item *item)
 {
     uint32_t backend = k->cache.segments[item->id].entry.owner - 1u;
     struct cbd_check_backend *b = &k->out->backends[backend];
@@ -194,9 +208,7 @@ static int add(struct cbd_check *k, const struct item *item, const struct cbd_ch
         k->dirty_order_min[backend] = n->dirty_order_min;
     if (n->order_top > k->order_top[backend])
         k->order_top[backend] = n->order_top;
-    return orders != NULL
-               ? cbd_check_order_add_all(k, orders + item->order_first, item->order_count)
-               : 0;
+    return item->marks.marks != NULL ? cbd_check_order_add_all(k, &item->marks) : 0;
 }
 
 int cbd_check_in_turn(struct cbd_check *k, uint32_t id)
@@ -208,7 +220,7 @@ int cbd_check_in_turn(struct cbd_check *k, uint32_t id)
     if (a->at == a->count)
         begin_round(a, id);
     if (a->item[a->at].good)
-        return add(k, &a->item[a->at++], a->orders);
+        return add(k, &a->item[a->at++]);
     a->at++;
     k->entries[id].dirty_first = k->entries[id].dirty_last = 0;
     return cbd_check_segment(k, id);

@@ -4,18 +4,21 @@
  * index, so equal orders are legal only where the ranges are disjoint. Fills are left out: they
  * bring an order that was sampled.
  *
- * The pass over records hands each over, and what is kept of it is its order and its place: 16 bytes.
- * When there are more than options.orders_max, they are only counted, and the segments are gone
- * through again, once for each part of the orders. Two records of one order are in one part.
+ *   marks of all records  -->  orders that may be there twice  -->  their records, which are judged
+ *      (check_mark.c)
+ *
+ * The pass over records hands each over, and a mark of it is kept. When there are more than
+ * options.orders_max, they are only counted, and the segments are gone through again, once for each
+ * part of the orders. Two records of one order are in one part.
  */
 #include <string.h>
 
 #include "check_pass.h"
 #include "sort.h"
 
-#define ORDERS_MAX (UINT64_C(1) << 26) /* 1 GiB */
+#define ORDERS_MAX (UINT64_C(1) << 27) /* 0.6 GiB */
+#define PART_ORDERS_BITS 12u /* so many orders in a row are in one part: pages share them */
 #define FIRST_CAP 1024u
-#define SIDE_BY_SIDE_MIN 256u
 
 /* A record whose order another one has too. */
 struct twin_order {
@@ -31,29 +34,38 @@ static uint64_t orders_max(const struct cbd_check *k)
     return k->options.orders_max != 0 ? k->options.orders_max : ORDERS_MAX;
 }
 
-static void release(struct cbd_check *k)
+static void release(struct cbd_check *k, void *items, uint64_t cap, size_t item_bytes)
 {
-    if (k->orders != NULL)
-        k->cache.env->ops->free(k->cache.env, k->orders, k->order_cap * sizeof(*k->orders));
-    k->orders = NULL;
-    k->order_cap = 0;
-    k->order_count = 0;
+    if (items != NULL)
+        k->cache.env->ops->free(k->cache.env, items, cap * item_bytes);
 }
 
-static int grow(struct cbd_check *k, uint64_t cap)
+static void release_marks(struct cbd_check *k)
+{
+    release(k, k->marks.marks, k->marks.cap, sizeof(*k->marks.marks));
+    release(k, k->marks.pages, k->marks.page_cap, sizeof(*k->marks.pages));
+    memset(&k->marks, 0, sizeof(k->marks));
+}
+
+int cbd_check_room(struct cbd_check *k, void **items, uint64_t *cap, uint64_t count, uint64_t want,
+                   size_t item_bytes)
 {
     struct cbd_env *env = k->cache.env;
-    struct cbd_check_order *grown = env->ops->alloc(env, cap * sizeof(*grown));
-    uint64_t count = k->order_count;
+    uint64_t room = *cap == 0 ? FIRST_CAP : *cap;
+    void *grown;
 
+    if (want <= *cap)
+        return 0;
+    while (room < want)
+        room *= 2;
+    grown = env->ops->alloc(env, room * item_bytes);
     if (grown == NULL)
         return CBD_E_NOMEM;
     if (count != 0)
-        memcpy(grown, k->orders, count * sizeof(*grown));
-    release(k);
-    k->orders = grown;
-    k->order_cap = cap;
-    k->order_count = count;
+        memcpy(grown, *items, count * item_bytes);
+    release(k, *items, *cap, item_bytes);
+    *items = grown;
+    *cap = room;
     return 0;
 }
 
@@ -65,158 +77,144 @@ static uint64_t expected(const struct cbd_check *k)
     for (uint32_t id = 0; id < k->cache.super.geo.segment_count; id++)
         if (k->entries[id].plan == CBD_CHECK_PLAN_SCAN)
             sum += k->cache.segments[id].entry.records;
-    return sum;
+    return sum < orders_max(k) ? sum : orders_max(k);
 }
 
-/* Room for `more`. */
-static int reserve(struct cbd_check *k, uint64_t more)
+/* Room for so many more, and the first time for all that are expected. */
+static int reserve(struct cbd_check *k, uint64_t marks, uint64_t pages)
 {
-    while (k->order_cap - k->order_count < more) {
-        uint64_t cap = k->order_cap == 0 ? expected(k) : 2 * k->order_cap;
-        /* A part may have a few more than its share. */
-        int error =
-            grow(k, k->order_cap < orders_max(k) && cap > orders_max(k) ? orders_max(k) : cap);
+    struct cbd_check_marks *m = &k->marks;
+    uint64_t all = m->cap == 0 ? expected(k) : 0;
+    uint64_t all_pages = all / CBD_PAGE_RECORDS + k->out->segments_closed;
+    int error = 0;
 
-        if (error != 0)
-            return error;
-    }
-    return 0;
-}
-
-static int keep(struct cbd_check *k, uint32_t segment, uint32_t slot, uint64_t order)
-{
-    int error = reserve(k, 1);
-
-    if (error == 0)
-        k->orders[k->order_count++] =
-            (struct cbd_check_order){.order = order, .segment = segment, .slot = slot};
+    if (m->count + marks > m->cap)
+        error =
+            cbd_check_room(k, (void **)&m->marks, &m->cap, m->count,
+                           m->cap == 0 && all > marks ? all : m->count + marks, sizeof(*m->marks));
+    if (error == 0 && m->page_count + pages > m->page_cap)
+        error = cbd_check_room(k, (void **)&m->pages, &m->page_cap, m->page_count,
+                               m->page_cap == 0 && all_pages > pages ? all_pages
+                                                                     : m->page_count + pages,
+                               sizeof(*m->pages));
     return error;
 }
 
 int cbd_check_order_add(struct cbd_check *k, uint32_t segment, uint32_t slot,
                         const struct cbd_record *r)
 {
-    struct cbd_check_order order = {.order = r->order, .segment = segment, .slot = slot};
+    struct cbd_check_marks *m = &k->marks;
 
-    if (!k->looks_ahead)
-        return cbd_check_order_add_all(k, &order, 1);
-    if (k->order_count == k->order_cap)
-        return CBD_E_RANGE; /* more than the entry says */
-    k->orders[k->order_count++] = order;
+    if (!k->looks_ahead && ++k->order_total > orders_max(k)) {
+        release_marks(k);
+        return 0;
+    }
+    if (m->count == m->cap || m->page_count == m->page_cap) {
+        int error = k->looks_ahead ? CBD_E_RANGE /* more than the entry says */ : reserve(k, 1, 1);
+
+        if (error != 0)
+            return error;
+    }
+    cbd_check_mark(m, k->cache.segments[segment].entry.owner - 1u, segment, slot, r);
     return 0;
 }
 
-int cbd_check_order_add_all(struct cbd_check *k, const struct cbd_check_order *orders,
-                            uint64_t count)
+/* Those of whole segments. */
+int cbd_check_order_add_all(struct cbd_check *k, const struct cbd_check_marks *from)
 {
+    struct cbd_check_marks *m = &k->marks;
     int error;
 
-    k->order_total += count;
+    k->order_total += from->count;
     if (k->order_total > orders_max(k)) {
-        release(k);
+        release_marks(k);
         return 0;
     }
-    error = reserve(k, count);
-    if (error != 0 || count == 0)
+    error = reserve(k, from->count, from->page_count);
+    if (error != 0 || from->count == 0)
         return error;
-    memcpy(k->orders + k->order_count, orders, count * sizeof(*orders));
-    k->order_count += count;
+    memcpy(m->marks + m->count, from->marks, from->count * sizeof(*m->marks));
+    for (uint64_t i = 0; i < from->page_count; i++) {
+        m->pages[m->page_count] = from->pages[i];
+        m->pages[m->page_count++].first += m->count;
+    }
+    m->count += from->count;
     return 0;
 }
 
 void cbd_check_orders_free(struct cbd_check *k)
 {
-    release(k);
+    release_marks(k);
+    release(k, k->suspects, k->suspect_cap, sizeof(*k->suspects));
+    release(k, k->orders, k->order_cap, sizeof(*k->orders));
 }
 
-/* --- by order --- */
+/* --- orders that may be there twice --- */
 
-static void insertion_sort(struct cbd_check_order *o, uint64_t n)
+static void sort_suspects(struct cbd_check *k)
 {
-    for (uint64_t i = 1; i < n; i++) {
-        struct cbd_check_order t = o[i];
-        uint64_t at = i;
+    uint64_t count = 0;
 
-        for (; at > 0 && o[at - 1].order > t.order; at--)
-            o[at] = o[at - 1];
-        o[at] = t;
-    }
+    cbd_check_order_sort(k->suspects, k->suspect_count);
+    for (uint64_t i = 0; i < k->suspect_count; i++)
+        if (count == 0 || k->suspects[count - 1].order != k->suspects[i].order)
+            k->suspects[count++] = k->suspects[i];
+    k->suspect_count = count;
 }
 
-/* By eight bits of the order from `shift` on, in place. end[b]: behind the last one with b. */
-static void partition(struct cbd_check_order *o, uint64_t n, unsigned shift, uint64_t end[256])
+int cbd_check_order_suspect(struct cbd_check *k, uint64_t order)
 {
-    uint64_t next[256] = {0}, at = 0;
+    int error = 0;
 
-    for (uint64_t i = 0; i < n; i++)
-        next[o[i].order >> shift & 0xff]++;
-    for (unsigned b = 0; b < 256; b++) {
-        at += next[b];
-        end[b] = at;
-        next[b] = at - next[b];
+    if (k->suspect_count == k->suspect_cap) {
+        sort_suspects(k);
+        if (k->suspect_count >= k->suspect_cap / 2)
+            error = cbd_check_room(k, (void **)&k->suspects, &k->suspect_cap, k->suspect_count,
+                                   k->suspect_cap + 1, sizeof(*k->suspects));
     }
-    for (unsigned b = 0; b < 256; b++) {
-        while (next[b] < end[b]) {
-            struct cbd_check_order t = o[next[b]];
-            unsigned to = t.order >> shift & 0xff;
-
-            while (to != b) {
-                struct cbd_check_order out = o[next[to]];
-
-                o[next[to]++] = t;
-                t = out;
-                to = t.order >> shift & 0xff;
-            }
-            o[next[b]++] = t;
-        }
-    }
+    if (error == 0)
+        k->suspects[k->suspect_count++] = (struct cbd_check_order){.order = order};
+    return error;
 }
 
-/* They agree in all bits from shift + 8 on. The last eight bits may be some that are known already. */
-static void radix_sort(struct cbd_check_order *o, uint64_t n, unsigned shift)
+/* The records of one page that have such an order. */
+static int gather(struct cbd_check *k, const struct cbd_check_page *p)
 {
-    uint64_t end[256];
+    int error = 0;
 
-    if (n <= 32) {
-        insertion_sort(o, n);
-        return;
+    for (uint64_t left = p->kept; left != 0 && error == 0; left &= left - 1) {
+        uint32_t slot = p->number * (uint32_t)CBD_PAGE_RECORDS + (uint32_t)__builtin_ctzll(left);
+        struct cbd_record r;
+        uint64_t n;
+
+        if (cbd_load_record(&k->cache, p->segment, slot, &r) != 0)
+            continue; /* it could be read a moment ago: the memory fails */
+        n = cbd_check_order_at(k->suspects, k->suspect_count, r.order);
+        if (n == k->suspect_count || k->suspects[n].order != r.order)
+            continue;
+        error = cbd_check_room(k, (void **)&k->orders, &k->order_cap, k->order_count,
+                               k->order_count + 1, sizeof(*k->orders));
+        if (error == 0)
+            k->orders[k->order_count++] =
+                (struct cbd_check_order){.order = r.order, .segment = p->segment, .slot = slot};
     }
-    partition(o, n, shift, end);
-    for (unsigned b = 0; b < 256 && shift != 0; b++)
-        radix_sort(o + (b == 0 ? 0 : end[b - 1]), end[b] - (b == 0 ? 0 : end[b - 1]),
-                   shift > 8 ? shift - 8 : 0);
+    return error;
 }
 
-struct sorting {
-    struct cbd_check_order *o;
-    uint64_t end[256];
-    unsigned shift;
-};
-
-static void sort_one(void *arg, unsigned b)
+/* All records that have such an order. */
+static int gather_all(struct cbd_check *k)
 {
-    const struct sorting *s = arg;
-    uint64_t first = b == 0 ? 0 : s->end[b - 1];
+    int error = 0;
 
-    radix_sort(s->o + first, s->end[b] - first, s->shift > 8 ? s->shift - 8 : 0);
-}
+    k->order_count = 0;
+    for (uint64_t i = 0; i < k->marks.page_count && error == 0; i++) {
+        const struct cbd_check_page *p = &k->marks.pages[i];
+        uint64_t n = cbd_check_order_at(k->suspects, k->suspect_count, p->order_min);
 
-/* The highest eight bits that differ make parts of about the same size, which are sorted side by side. */
-static void sort_orders(struct cbd_env *env, struct cbd_check_order *o, uint64_t n)
-{
-    struct sorting s = {.o = o};
-    uint64_t differ = 0;
-
-    for (uint64_t i = 1; i < n; i++)
-        differ |= o[i].order ^ o[0].order;
-    while (differ >> s.shift > 0xff)
-        s.shift++;
-    if (env->ops->run == NULL || n < SIDE_BY_SIDE_MIN || s.shift == 0) {
-        radix_sort(o, n, s.shift);
-        return;
+        if (n < k->suspect_count && k->suspects[n].order <= p->order_max)
+            error = gather(k, p);
     }
-    partition(o, n, s.shift, s.end);
-    env->ops->run(env, sort_one, &s, 256);
+    return error;
 }
 
 /* --- of one order --- */
@@ -293,15 +291,23 @@ static uint64_t group_at(const struct cbd_check *k, uint64_t i)
     return n;
 }
 
-/* Those that are kept: all, or one part. */
+/* Those whose marks are kept: all, or one part. */
 static int judge(struct cbd_check *k)
 {
     struct cbd_env *env = k->cache.env;
     struct twin_order *twins;
     uint64_t largest = 0;
-    int stop = 0;
+    int stop;
 
-    sort_orders(env, k->orders, k->order_count);
+    k->suspect_count = 0;
+    stop = cbd_check_marks_look(k);
+    if (stop != 0 || k->suspect_count == 0)
+        return stop;
+    sort_suspects(k);
+    stop = gather_all(k);
+    if (stop != 0)
+        return stop;
+    cbd_check_order_sort(k->orders, k->order_count);
     for (uint64_t i = 0, n; i < k->order_count; i += n) {
         n = group_at(k, i);
         largest = n > largest ? n : largest;
@@ -328,15 +334,24 @@ struct part {
     uint64_t number, count;
 };
 
+static uint64_t part_of(const struct part *p, uint64_t order)
+{
+    return (order >> PART_ORDERS_BITS) * UINT64_C(0x9e3779b97f4a7c15) % p->count;
+}
+
 static int collect(void *arg, uint32_t slot, const struct cbd_record *r)
 {
     struct part *p = arg;
     uint32_t backend = p->k->cache.segments[p->segment].entry.owner - 1u;
+    int error;
 
     if (r->type == CBD_M_RECORD_VOID || r->type == CBD_M_RECORD_FILL ||
-        !cbd_check_live(p->k, backend, r) || r->order % p->count != p->number)
+        !cbd_check_live(p->k, backend, r) || part_of(p, r->order) != p->number)
         return 0;
-    return keep(p->k, p->segment, slot, r->order);
+    error = reserve(p->k, 1, 1);
+    if (error == 0)
+        cbd_check_mark(&p->k->marks, backend, p->segment, slot, r);
+    return error;
 }
 
 static int collect_part(struct part *p)
@@ -345,7 +360,7 @@ static int collect_part(struct part *p)
     uint32_t total = k->out->segments_open + k->out->segments_closed;
     int stop = 0;
 
-    k->order_count = 0;
+    k->marks.count = k->marks.page_count = 0;
     for (uint32_t id = 0; id < k->cache.super.geo.segment_count && stop == 0; id++) {
         struct cbd_scan scan;
 

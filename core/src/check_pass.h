@@ -23,11 +23,28 @@ struct cbd_check_entry {
     uint64_t dirty_first, dirty_last; /* epochs of its dirty records; 0: it has none */
 };
 
-/* A write or zero record, for the pass over orders. */
+/* An order, and a record that has it where that matters. */
 struct cbd_check_order {
     uint64_t order;
     uint32_t segment;
     uint32_t slot;
+};
+
+/* Of the records of one page of slots that the pass over orders keeps something. */
+struct cbd_check_page {
+    uint64_t order_min, order_max;
+    uint64_t kept;  /* a bit for each slot whose mark is there */
+    uint64_t first; /* of its marks, which are in order of slots */
+    uint32_t segment;
+    uint32_t number; /* in the segment: slots from number * CBD_PAGE_RECORDS on */
+};
+
+/* What is kept of records, see check_mark.c. */
+struct cbd_check_marks {
+    uint32_t *marks;
+    uint64_t count, cap;
+    struct cbd_check_page *pages;
+    uint64_t page_count, page_cap;
 };
 
 struct cbd_check {
@@ -47,9 +64,11 @@ struct cbd_check {
     uint64_t dirty_order_min[CBD_BACKENDS]; /* of valid records; UINT64_MAX: none is dirty */
     uint64_t order_top[CBD_BACKENDS];       /* highest order of anything that was seen */
 
-    struct cbd_check_order *orders; /* of the part that is looked at, see check_order.c */
-    uint64_t order_count;
-    uint64_t order_cap;
+    struct cbd_check_marks marks;     /* of the part that is looked at, see check_order.c */
+    struct cbd_check_order *suspects; /* orders that may be there twice */
+    uint64_t suspect_count, suspect_cap;
+    struct cbd_check_order *orders; /* records of these */
+    uint64_t order_count, order_cap;
     uint64_t order_total; /* of all that were handed over */
 
     struct cbd_check_ahead *ahead; /* check_ahead.c; NULL: one segment after the other */
@@ -93,10 +112,39 @@ int cbd_check_disks(struct cbd_check *k) CBD_MUST_CHECK;
 /* check_order.c */
 int cbd_check_order_add(struct cbd_check *k, uint32_t segment, uint32_t slot,
                         const struct cbd_record *r) CBD_MUST_CHECK;
-int cbd_check_order_add_all(struct cbd_check *k, const struct cbd_check_order *orders,
-                            uint64_t count) CBD_MUST_CHECK;
+int cbd_check_order_add_all(struct cbd_check *k, const struct cbd_check_marks *m) CBD_MUST_CHECK;
+int cbd_check_order_suspect(struct cbd_check *k, uint64_t order) CBD_MUST_CHECK;
 int cbd_check_orders(struct cbd_check *k) CBD_MUST_CHECK;
 void cbd_check_orders_free(struct cbd_check *k);
+
+/* The first of n sorted ones that is not below `order`; n: none is. */
+static inline uint64_t cbd_check_order_at(const struct cbd_check_order *o, uint64_t n,
+                                          uint64_t order)
+{
+    uint64_t first = 0;
+
+    while (first < n) {
+        uint64_t middle = first + (n - first) / 2;
+
+        if (o[middle].order < order)
+            first = middle + 1;
+        else
+            n = middle;
+    }
+    return first;
+}
+
+/* Room for `want` items of which `count` are there. *cap grows to it at least. */
+int cbd_check_room(struct cbd_check *k, void **items, uint64_t *cap, uint64_t count, uint64_t want,
+                   size_t item_bytes) CBD_MUST_CHECK;
+
+/* check_sort.c */
+void cbd_check_order_sort(struct cbd_check_order *o, uint64_t n);
+
+/* check_mark.c */
+void cbd_check_mark(struct cbd_check_marks *m, uint32_t backend, uint32_t segment, uint32_t slot,
+                    const struct cbd_record *r);
+int cbd_check_marks_look(struct cbd_check *k) CBD_MUST_CHECK;
 
 static inline uint64_t cbd_check_slot_off(const struct cbd_check *k, uint32_t segment,
                                           uint32_t slot)

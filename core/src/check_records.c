@@ -45,15 +45,15 @@ static int report(const struct segment_walk *w, uint32_t slot, const struct cbd_
 static int check_range(const struct segment_walk *w, uint32_t slot, const struct cbd_record *r)
 {
     const struct cbd_backend_config *config = &w->k->cache.configs[w->backend];
-    uint64_t block = config->logical_block_bytes;
+    uint64_t block = config->logical_block_bytes, part = block - 1; /* a power of two */
     uint64_t end = r->addr_bytes + r->len_bytes;
     int stop = 0;
 
     if (end > config->size_bytes)
         stop = report(w, slot, r, CBD_PROBLEM_RECORD_BEYOND, end, config->size_bytes);
-    if (stop == 0 && (r->addr_bytes % block != 0 || r->len_bytes % block != 0))
+    if (stop == 0 && ((r->addr_bytes | r->len_bytes) & part) != 0)
         stop = report(w, slot, r, CBD_PROBLEM_RECORD_ALIGNMENT,
-                      r->addr_bytes % block != 0 ? r->addr_bytes : r->len_bytes, block);
+                      (r->addr_bytes & part) != 0 ? r->addr_bytes : r->len_bytes, block);
     return stop;
 }
 
@@ -128,8 +128,7 @@ static void show_record(const struct segment_walk *w, uint32_t slot, bool live, 
         .dirty = dirty,
     };
 
-    if (w->k->options.record != NULL)
-        w->k->options.record(w->k->arg, &view);
+    w->k->options.record(w->k->arg, &view);
 }
 
 static int check_record(void *arg, uint32_t slot, const struct cbd_record *r)
@@ -141,7 +140,8 @@ static int check_record(void *arg, uint32_t slot, const struct cbd_record *r)
     bool live = cbd_check_live(k, w->backend, r);
     int stop;
 
-    show_record(w, slot, live, dirty);
+    if (k->options.record != NULL)
+        show_record(w, slot, live, dirty);
     if (r->type == CBD_M_RECORD_VOID)
         return 0;
     stop = check_range(w, slot, r);

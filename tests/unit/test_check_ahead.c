@@ -308,7 +308,7 @@ static void repairs_are_the_same(void **state)
     }
 }
 
-/* They are sorted side by side, too. */
+/* The marks of segments that were looked at ahead are put together. */
 static void orders_that_are_there_twice_are_found(void **state)
 {
     struct rig *r = large();

@@ -117,9 +117,9 @@ struct cbd_check_segment {
 struct cbd_check_options {
     unsigned flags;
     /*
-     * ORDERS holds 16 bytes for each record, of at most so many records; 0: 2^26, which is 1 GiB. With
-     * more it goes through the segments again, once for each so many. Records that all have one order,
-     * as no cache leaves them, take 48 bytes each.
+     * ORDERS holds 4 bytes for each record and 40 for each 64 slots, of at most so many records; 0:
+     * 2^27, which is 0.6 GiB. With more it goes through the segments again, once for each so many.
+     * Records whose order another one may have too, as few of a cache do, take up to 64 bytes more.
      */
     uint64_t orders_max;
     /*
