@@ -183,6 +183,7 @@ static void begin_round(struct cbd_check_ahead *a, uint32_t id)
             m.marks = a->marks + records;
             m.pages = a->pages + pages;
         }
+        cbd_want_records(&k->cache, id);
         a->item[a->count++] = (struct item){.id = id, .marks = m};
         records += count;
         pages += m.page_cap;

@@ -314,6 +314,8 @@ int cbd_check_records(struct cbd_check *k)
 
     cbd_check_ahead_open(k);
     for (uint32_t id = 0; id < k->cache.super.geo.segment_count && stop == 0; id++) {
+        if (k->ahead == NULL)
+            cbd_want_ahead(&k->cache, id, 0, k->cache.super.geo.segment_count);
         if (k->entries[id].plan != CBD_CHECK_PLAN_SCAN ||
             (CBD_CANARY(CHECK_SKIPS_CLOSED) &&
              k->cache.segments[id].entry.status == CBD_M_SEGMENT_CLOSED)) {

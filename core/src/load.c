@@ -74,6 +74,29 @@ int cbd_load_next(struct cbd_record_reader *rd, uint32_t slot, struct cbd_record
     return decode(c, rd->segment, slot, m, record);
 }
 
+/* The records of this segment are read soon. */
+void cbd_want_records(const struct cbd_cache *c, uint32_t segment)
+{
+    const struct cbd_geometry *geo = &c->super.geo;
+    const struct cbd_segment_entry *e = &c->segments[segment].entry;
+    bool closed = e->status == CBD_M_SEGMENT_CLOSED && e->records != 0;
+    uint64_t low = cbd_slot_off(geo, closed ? e->records - 1 : 0);
+
+    if (c->pm->ops->want != NULL && e->owner != 0 && low < geo->segment_bytes)
+        c->pm->ops->want(c->pm, cbd_segment_off(geo, segment) + low, geo->segment_bytes - low);
+}
+
+/* The same for those some way ahead of one that is scanned in turn with all from `first` to `end`. */
+void cbd_want_ahead(const struct cbd_cache *c, uint32_t segment, uint32_t first, uint32_t end)
+{
+    const uint32_t ahead = 64;
+
+    if (c->pm->ops->want == NULL)
+        return;
+    for (uint32_t n = segment == first ? 0 : ahead; n <= ahead && n < end - segment; n++)
+        cbd_want_records(c, segment + n);
+}
+
 /* Whether a metadata image has left out the header of a record, because it was as it should be. */
 bool cbd_header_left_out(const struct cbd_cache *c, uint32_t segment, uint32_t payload_off)
 {

@@ -338,6 +338,7 @@ static void scan_part(void *arg, unsigned n)
     int error = 0;
 
     for (uint32_t id = rec->first_id; id < rec->end_id && error == 0; id++) {
+        cbd_want_ahead(c, id, rec->first_id, rec->end_id);
         if (c->segments[id].entry.owner != rec->b->id + 1)
             continue;
         cbd_segment_seeds(c, id, &c->segments[id]);

@@ -4,6 +4,7 @@
  * persistence, and memcpy() may store in smaller pieces.
  */
 #include <string.h>
+#include <sys/mman.h>
 
 #include "shim_common.h"
 #include "pmem_impl.h"
@@ -177,6 +178,19 @@ static int op_read_array(struct cbd_pmem *pm, uint64_t off, void *dst, size_t ob
     return op_read(pm, off, dst, object_bytes * count);
 }
 
+/*
+ * Records lie in few pages of each segment, most of which a file may not even have: the read-ahead of
+ * the kernel, which goes round each page that is missed, would fill the page cache with holes.
+ */
+static void page_want(struct cbd_pmem *pm, uint64_t off, uint64_t len_bytes)
+{
+    const uint64_t page = 4096;
+    uint64_t first = off & ~(page - 1);
+
+    if (inside(pm, off, len_bytes) && len_bytes != 0)
+        (void)madvise(impl(pm)->base + first, off + len_bytes - first, MADV_WILLNEED);
+}
+
 const struct cbd_pmem_ops shim_pmem_line_ops = {
     .store64 = op_store64,
     .copy = line_copy,
@@ -195,4 +209,5 @@ const struct cbd_pmem_ops shim_pmem_page_ops = {
     .fence = page_fence,
     .read = op_read,
     .read_array = op_read_array,
+    .want = page_want,
 };

@@ -260,6 +260,14 @@ static int rec_read_array(struct cbd_pmem *pm, uint64_t off, void *dst, size_t o
     return inner->ops->read_array(inner, off, dst, object_bytes, count);
 }
 
+static void rec_want(struct cbd_pmem *pm, uint64_t off, uint64_t len_bytes)
+{
+    struct cbd_pmem *inner = impl(pm)->inner;
+
+    if (inner->ops->want != NULL)
+        inner->ops->want(inner, off, len_bytes);
+}
+
 static const struct cbd_pmem_ops ops = {
     .store64 = rec_store64,
     .copy = rec_copy,
@@ -268,6 +276,7 @@ static const struct cbd_pmem_ops ops = {
     .fence = rec_fence,
     .read = rec_read,
     .read_array = rec_read_array,
+    .want = rec_want,
 };
 static const struct cbd_pmem_ops ops_without_array = {
     .store64 = rec_store64,
@@ -276,6 +285,7 @@ static const struct cbd_pmem_ops ops_without_array = {
     .flush = rec_flush,
     .fence = rec_fence,
     .read = rec_read,
+    .want = rec_want,
 };
 
 static void passed_done(struct cbd_disk_io *io, int error)

@@ -16,9 +16,9 @@
  *
  * Loads of core/ go through read(), which turns a media error into CBD_E_MEDIA: one call for each
  * object that is whole or not by a checksum of its own (record, header, checksum line, block of
- * data, table entry, superblock), never for two of them. read_array() is for the exception. `base`
- * is for tools and tests: loads through it may fault. Offsets are bytes from the start of the
- * device.
+ * data, table entry, superblock), never for two of them. read_array() is for the exception, and
+ * want() tells what is read soon. `base` is for tools and tests: loads through it may fault. Offsets
+ * are bytes from the start of the device.
  */
 #ifndef CBD_PMEM_H
 #define CBD_PMEM_H
@@ -50,6 +50,8 @@ struct cbd_pmem_ops {
     /* `count` objects that follow each other, as so many calls of read() would. May be NULL. */
     int (*read_array)(struct cbd_pmem *pm, uint64_t off, void *dst, size_t object_bytes,
                       size_t count);
+    /* A hint for what lies behind a page cache: it is read from the device meanwhile. May be NULL. */
+    void (*want)(struct cbd_pmem *pm, uint64_t off, uint64_t len_bytes);
 };
 
 /* What an implementation embeds. Immutable after open; shared by all threads. */
