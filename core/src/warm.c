@@ -161,7 +161,7 @@ static int insert_window(struct cbd_backend *b, const struct cbd_warm_segment *w
         if (error != 0)
             return CBD_E_CORRUPT; /* it was sound a moment ago */
         if (r.type == CBD_M_RECORD_VOID || (r.order <= floor && !CBD_CANARY(WARM_SHOWS_OLD)) ||
-            r.order > b->warm.above || r.order < horizon)
+            r.order > b->warm.above || (r.order < horizon && !CBD_CANARY(WARM_SHOWS_FORGOTTEN)))
             continue;
         error = cbd_index_add_old(b, &r, ws->id);
         if (error != 0)

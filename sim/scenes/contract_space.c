@@ -187,11 +187,11 @@ static void carried_and_flushed(struct scene *r)
 
 /* ---- cold segments ---- */
 
-static void warm_begin(struct scene *r)
+static void warm_begin(struct scene *r, uint32_t share)
 {
     int error;
 
-    r->share = 20;
+    r->share = share;
     scene_create(r, SIM_ADR, 512);
     scene_format(r, 1);
     if (!r->failed)
@@ -232,7 +232,7 @@ static void compare_while_warming(struct scene *r)
  */
 static void warm_in_order(struct scene *r)
 {
-    warm_begin(r);
+    warm_begin(r, 20);
     write_in(r, 0, 0);
     for (uint32_t i = 0; i < 20; i++)
         write_in(r, 1, i);
@@ -242,12 +242,35 @@ static void warm_in_order(struct scene *r)
     compare_while_warming(r);
 }
 
+/*
+ * H3: there is little space, so the segment of stream 1 with the new block is forgotten while that of
+ * stream 0 with the old one stays: it was closed later.
+ */
+static void warm_and_reclaimed(struct scene *r)
+{
+    struct cbd_stats stats = {0};
+
+    warm_begin(r, SCENE_SHARE);
+    write_in(r, 0, 0);
+    for (uint32_t i = 0; i < 20; i++)
+        write_in(r, 1, i);
+    for (uint32_t i = 20; i < 50; i++)
+        write_in(r, 0, i);
+    detach_and_attach(r);
+    if (!r->failed)
+        scene_expect(r, cbd_backend_step(r->backend[0], CBD_WORK_RECLAIM) == 1, "reclaim", 0);
+    if (!r->failed)
+        cbd_backend_stats(r->backend[0], &stats);
+    scene_expect(r, stats.reclaims == 1, "the scene has not reclaimed", (int64_t)stats.reclaims);
+    compare_while_warming(r);
+}
+
 /* H2: the record of the newest version is damaged. The disk has it. */
 static void warm_and_damaged(struct scene *r)
 {
     uint64_t off;
 
-    warm_begin(r);
+    warm_begin(r, 20);
     for (uint32_t i = 0; i < 20; i++)
         write_in(r, 0, i);
     scene_note_records(r, true);
@@ -434,6 +457,7 @@ const struct contract_scene contract_space[] = {
     {"the same, and it is written again", carried_and_written, 0},
     {"the same, and it is flushed first", carried_and_flushed, 0},
     {"cold segments, in their order", warm_in_order, 0},
+    {"cold segments, and reclaim", warm_and_reclaimed, 0},
     {"a cold segment is damaged", warm_and_damaged, SCORE(FLIP)},
     {"a bound on what is dirty", dirty_bound, 0},
     {"the bound, with two writers", dirty_bound_of_two, 0},
