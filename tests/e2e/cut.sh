@@ -57,8 +57,8 @@ patch() {
     cp rec "$1"
     printf "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
 }
-patch version 16 '\x02'
-expect 8 "version: got 2, limit 1" version
+patch version 16 '\x03'
+expect 8 "version: got 3, limit 2" version
 patch head 24 '\x07'
 expect 8 "the checksum of its head is wrong" head
 

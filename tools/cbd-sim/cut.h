@@ -51,6 +51,7 @@ struct cut_disk {
     unsigned flags;              /* enum cbd_record_disk_flags */
     uint8_t *mem;                /* what the medium holds; most of it never touched */
     uint64_t *used;              /* bit c: chunk c of 64 KiB was written */
+    uint64_t *hash;              /* of each sector; 0: not known */
     struct cut_pending *pending; /* in the order of submission */
     size_t pending_count, pending_cap;
     struct cut_sync syncs[64];
@@ -63,6 +64,7 @@ struct cut_disk {
 
 bool cut_disk_init(struct cut_disk *d, const struct cbd_record_event *e, const void *name);
 void cut_disk_destroy(struct cut_disk *d);
+uint64_t cut_disk_hash(const struct cut_disk *d, uint64_t sector);
 bool cut_disk_image(struct cut_disk *d, uint64_t off, const void *data, uint64_t len);
 
 /* False: the event cannot be true. */

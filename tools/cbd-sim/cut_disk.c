@@ -30,7 +30,16 @@ static void write_sector(struct cut_disk *d, uint64_t sector, const uint8_t *dat
         memcpy(at, data, CUT_SECTOR_BYTES);
     else
         memset(at, 0, CUT_SECTOR_BYTES);
+    d->hash[sector] = 0;
     d->used[chunk / 64] |= UINT64_C(1) << chunk % 64;
+}
+
+/* Most of a disk stays as it is from one cut to the next. */
+uint64_t cut_disk_hash(const struct cut_disk *d, uint64_t sector)
+{
+    if (d->hash[sector] == 0)
+        d->hash[sector] = cbd_record_hash(d->mem + sector * CUT_SECTOR_BYTES, CUT_SECTOR_BYTES);
+    return d->hash[sector];
 }
 
 /* Skips what was never written: a discard of a whole disk costs a 64th of its chunks. */
@@ -92,6 +101,20 @@ static bool name_valid(const uint8_t *name, uint32_t len)
     return len > 0;
 }
 
+/* NULL: there is no room in the address space. */
+static void *zeroes(uint64_t bytes)
+{
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                   -1, 0);
+
+    return p != MAP_FAILED ? p : NULL;
+}
+
+static uint64_t hash_bytes(const struct cut_disk *d)
+{
+    return d->disk.size_bytes / CUT_SECTOR_BYTES * sizeof(*d->hash);
+}
+
 bool cut_disk_init(struct cut_disk *d, const struct cbd_record_event *e, const void *name)
 {
     uint64_t block = e->len;
@@ -108,12 +131,10 @@ bool cut_disk_init(struct cut_disk *d, const struct cbd_record_event *e, const v
                                 .discard_zeroes = (e->flags & CBD_RECORD_DISCARD_ZEROES) != 0};
     d->flags = e->flags;
     memcpy(d->name, name, e->data_bytes);
-    d->mem = mmap(NULL, e->off, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                  -1, 0);
-    if (d->mem == MAP_FAILED) {
-        d->mem = NULL;
+    d->mem = zeroes(e->off);
+    d->hash = zeroes(hash_bytes(d));
+    if (d->mem == NULL || d->hash == NULL)
         return false;
-    }
     d->used = sim_zalloc(e->off / CHUNK_BYTES / 64 + 1, 8);
     return true;
 }
@@ -122,6 +143,8 @@ void cut_disk_destroy(struct cut_disk *d)
 {
     if (d->mem != NULL)
         munmap(d->mem, d->disk.size_bytes);
+    if (d->hash != NULL)
+        munmap(d->hash, hash_bytes(d));
     free(d->used);
     free(d->pending);
     free(d->undo);
@@ -265,6 +288,7 @@ void cut_disk_restore(struct cut_disk *d)
         uint64_t chunk = u->sector * CUT_SECTOR_BYTES / CHUNK_BYTES;
 
         memcpy(d->mem + u->sector * CUT_SECTOR_BYTES, u->old, CUT_SECTOR_BYTES);
+        d->hash[u->sector] = 0;
         if (u->first)
             d->used[chunk / 64] &= ~(UINT64_C(1) << chunk % 64);
     }

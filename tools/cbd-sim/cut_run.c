@@ -49,7 +49,7 @@ static void disk_contents(const struct cut_world *w, unsigned i, uint64_t *conte
 
             if (off < w->disks[i].disk.size_bytes)
                 contents[p * CUT_PAGE_SECTORS + s] =
-                    cbd_record_hash(w->disks[i].mem + off, CUT_SECTOR_BYTES);
+                    cut_disk_hash(&w->disks[i], off / CUT_SECTOR_BYTES);
         }
 }
 

@@ -34,7 +34,7 @@
 #include "cbd/pmem.h"
 #include "cbd/shim/error.h"
 
-#define CBD_RECORD_VERSION 1u
+#define CBD_RECORD_VERSION 2u
 #define CBD_RECORD_DISKS 32u
 #define CBD_RECORD_SECTOR_BYTES 512u
 #define CBD_RECORD_DATA_MAX (64u << 20) /* of one event; also what a SET covers */
