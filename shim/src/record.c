@@ -62,32 +62,33 @@ struct passed {
 
 static _Thread_local unsigned thread_number; /* 0: none yet */
 
+static uint64_t mixed(uint64_t h, uint64_t word)
+{
+    h = (h ^ word) * 0xff51afd7ed558ccdu;
+    return h ^ h >> 32;
+}
+
 /* Four parts go on side by side: a step of one does not wait for that of another. */
 uint64_t cbd_record_hash(const void *data, size_t bytes)
 {
     const uint8_t *p = data;
     uint64_t h = 0x9e3779b97f4a7c15u ^ bytes;
-    uint64_t part[4] = {h, h + 1, h + 2, h + 3};
+    uint64_t a = h, b = h + 1, c = h + 2, d = h + 3;
+    uint64_t word[4];
 
-    for (; bytes >= 32; p += 32, bytes -= 32) {
-        uint64_t word[4];
-
-        memcpy(word, p, 32);
-        for (unsigned i = 0; i < 4; i++) {
-            part[i] = (part[i] ^ word[i]) * 0xff51afd7ed558ccdu;
-            part[i] ^= part[i] >> 32;
-        }
+    for (; bytes >= sizeof(word); p += sizeof(word), bytes -= sizeof(word)) {
+        memcpy(word, p, sizeof(word));
+        a = mixed(a, word[0]);
+        b = mixed(b, word[1]);
+        c = mixed(c, word[2]);
+        d = mixed(d, word[3]);
+        /* In registers of their own: no vector unit multiplies 64 bits as fast. */
+        __asm__("" : "+r"(a), "+r"(b), "+r"(c), "+r"(d));
     }
-    for (unsigned i = 0; i < 4; i++) {
-        h = (h ^ part[i]) * 0xff51afd7ed558ccdu;
-        h ^= h >> 32;
-    }
+    h = mixed(mixed(mixed(mixed(h, a), b), c), d);
     for (; bytes >= 8; p += 8, bytes -= 8) {
-        uint64_t word;
-
-        memcpy(&word, p, 8);
-        h = (h ^ word) * 0xff51afd7ed558ccdu;
-        h ^= h >> 32;
+        memcpy(word, p, 8);
+        h = mixed(h, word[0]);
     }
     for (; bytes > 0; p++, bytes--)
         h = (h ^ *p) * 0xc4ceb9fe1a85ec53u;

@@ -15,8 +15,11 @@
 uint64_t cut_zero_hash(void)
 {
     static const uint8_t zeroes[CUT_SECTOR_BYTES];
+    static uint64_t hash;
 
-    return cbd_record_hash(zeroes, sizeof(zeroes));
+    if (hash == 0)
+        hash = cbd_record_hash(zeroes, sizeof(zeroes));
+    return hash;
 }
 
 bool cut_history_request(struct cut_history *h, const struct cbd_record_event *e, const void *data,
