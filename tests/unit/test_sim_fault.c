@@ -49,7 +49,7 @@ static struct sim_result *run(uint32_t faults, bool mute, enum sim_schedule sche
                 .space_timeout_ns = UINT64_C(1000000000),
             },
         .source = sim_generator_source(&generator),
-        .crashes = 40,
+        .crashes = 20,
         .subsets = 8,
         .restarts = 2,
         .workers = 1,
