@@ -40,30 +40,36 @@ int cbd_load_record(const struct cbd_cache *c, uint32_t segment, uint32_t slot,
     return error != 0 ? error : decode(c, segment, slot, &m, record);
 }
 
-/*
- * Records in turn, upwards from any slot, as a scan wants them: a page of them with one call where
- * the seam can do that. A page with a bad line is read record by record.
- */
-int cbd_load_next(struct cbd_record_reader *rd, uint32_t slot, struct cbd_record *record)
+/* The page of this slot, where the seam reads one with one call. */
+static void load_page(struct cbd_record_reader *rd, uint32_t page)
 {
     const struct cbd_cache *c = rd->cache;
     const struct cbd_geometry *geo = &c->super.geo;
-    uint64_t generation = c->segments[rd->segment].entry.generation;
+    uint32_t top = (page + 1) * CBD_PAGE_RECORDS - 1; /* slots grow down */
+
+    rd->page = page;
+    rd->tried = true;
+    rd->whole =
+        c->pm->ops->read_array != NULL &&
+        c->pm->ops->read_array(c->pm, cbd_segment_off(geo, rd->segment) + cbd_slot_off(geo, top),
+                               rd->m, sizeof(rd->m[0]), CBD_PAGE_RECORDS) == 0;
+}
+
+/*
+ * Records in turn, upwards from any slot, as a scan wants them: a page of them with one call where
+ * the seam can do that. A page with a bad line is read record by record. Most slots of an open
+ * segment are empty, so what is none of this generation is told first.
+ */
+int cbd_load_next(struct cbd_record_reader *rd, uint32_t slot, struct cbd_record *record)
+{
+    uint64_t generation = rd->cache->segments[rd->segment].entry.generation;
     const struct cbd_m_record *m = &rd->m[CBD_PAGE_RECORDS - 1 - slot % CBD_PAGE_RECORDS];
-    uint32_t page = slot / CBD_PAGE_RECORDS;
     struct cbd_m_record one;
 
-    if (c->pm->ops->read_array != NULL && (!rd->tried || rd->page != page)) {
-        uint32_t top = (page + 1) * CBD_PAGE_RECORDS - 1; /* slots grow down */
-
-        rd->page = page;
-        rd->tried = true;
-        rd->whole = c->pm->ops->read_array(
-                        c->pm, cbd_segment_off(geo, rd->segment) + cbd_slot_off(geo, top), rd->m,
-                        sizeof(rd->m[0]), CBD_PAGE_RECORDS) == 0;
-    }
+    if (!rd->tried || rd->page != slot / CBD_PAGE_RECORDS)
+        load_page(rd, slot / CBD_PAGE_RECORDS);
     if (!rd->whole) {
-        int error = read_slot(c, rd->segment, slot, &one);
+        int error = read_slot(rd->cache, rd->segment, slot, &one);
 
         rd->begun = false;
         if (error != 0)
@@ -71,7 +77,24 @@ int cbd_load_next(struct cbd_record_reader *rd, uint32_t slot, struct cbd_record
         m = &one;
     }
     rd->begun = cbd_get32(m->generation_low) == (uint32_t)generation;
-    return decode(c, rd->segment, slot, m, record);
+    return rd->begun ? decode(rd->cache, rd->segment, slot, m, record) : CBD_E_CORRUPT;
+}
+
+/*
+ * How many slots from this one on, in one page, hold nothing of this life of the segment: for them
+ * cbd_load_next() would say CORRUPT and not begun. 0 says nothing.
+ */
+uint32_t cbd_load_empty(const struct cbd_record_reader *rd, uint32_t slot)
+{
+    uint32_t generation = (uint32_t)rd->cache->segments[rd->segment].entry.generation;
+    uint32_t first = slot % CBD_PAGE_RECORDS, n = first;
+
+    if (!rd->tried || !rd->whole || rd->page != slot / CBD_PAGE_RECORDS)
+        return 0;
+    while (n < CBD_PAGE_RECORDS &&
+           cbd_get32(rd->m[CBD_PAGE_RECORDS - 1 - n].generation_low) != generation)
+        n++;
+    return n - first;
 }
 
 /* The records of this segment are read soon. */

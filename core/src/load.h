@@ -32,6 +32,7 @@ int cbd_load_next(struct cbd_record_reader *rd, uint32_t slot,
                   struct cbd_record *record) CBD_MUST_CHECK;
 void cbd_want_records(const struct cbd_cache *c, uint32_t segment);
 void cbd_want_ahead(const struct cbd_cache *c, uint32_t segment, uint32_t first, uint32_t end);
+uint32_t cbd_load_empty(const struct cbd_record_reader *rd, uint32_t slot);
 bool cbd_find_header(const struct cbd_cache *c, uint32_t segment, uint32_t slot,
                      uint32_t *payload_end, struct cbd_header *h, uint32_t *payload_off);
 void cbd_pass_payload(const struct cbd_cache *c, uint32_t segment, uint32_t slot,

@@ -59,14 +59,6 @@ static void put_word(void *m, unsigned n, uint64_t value)
     memcpy((uint8_t *)m + n * sizeof(word), &word, sizeof(word));
 }
 
-static bool all_zero(const uint8_t *p, size_t len_bytes)
-{
-    for (size_t i = 0; i < len_bytes; i++)
-        if (p[i] != 0)
-            return false;
-    return true;
-}
-
 void cbd_backend_encode(const struct cbd_backend_config *b, uint32_t seed, struct cbd_m_backend *m)
 {
     memset(m, 0, sizeof(*m));
@@ -111,7 +103,7 @@ bool cbd_backend_decode(const struct cbd_m_backend *m, uint32_t seed, struct cbd
     b->segments = cbd_get32(m->segments);
     b->created_s = cbd_get64(m->created_s);
     memcpy(b->path, m->path, sizeof(m->path));
-    if (cbd_get32(m->reserved0) != 0 || !all_zero(m->reserved1, sizeof(m->reserved1)))
+    if (cbd_get32(m->reserved0) != 0 || !cbd_all_zero(m->reserved1, sizeof(m->reserved1)))
         return false;
     if (!cbd_text_padded((const char *)m->name, sizeof(m->name)) ||
         !cbd_text_padded((const char *)m->path, sizeof(m->path)))
@@ -149,7 +141,7 @@ bool cbd_state_decode(const struct cbd_m_backend_state *m, uint32_t seed,
         s->carried > CBD_EPOCH_MAX)
         return false;
     return (s->flags & ~(CBD_M_STATE_ATTACHED | CBD_M_STATE_DROPPING)) == 0 &&
-           all_zero(m->reserved, sizeof(m->reserved));
+           cbd_all_zero(m->reserved, sizeof(m->reserved));
 }
 
 void cbd_segment_encode(const struct cbd_segment_entry *s, uint32_t seed, struct cbd_m_segment *m)
@@ -193,7 +185,7 @@ bool cbd_segment_decode(const struct cbd_m_segment *m, uint32_t seed,
         s->detached > geo->segment_bytes / sizeof(struct cbd_m_record))
         return false;
     return cbd_get32(m->kind) == CBD_M_SEGMENT_KIND_DATA &&
-           all_zero(m->reserved, sizeof(m->reserved));
+           cbd_all_zero(m->reserved, sizeof(m->reserved));
 }
 
 void cbd_record_encode(const struct cbd_record *r, uint32_t seed, uint64_t generation,

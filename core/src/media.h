@@ -72,6 +72,14 @@ struct cbd_header {
     uint32_t crc;
 };
 
+/* Each byte is zero as the one before it is. */
+static inline bool cbd_all_zero(const void *p, size_t len_bytes)
+{
+    const uint8_t *byte = p;
+
+    return len_bytes == 0 || (*byte == 0 && memcmp(byte, byte + 1, len_bytes - 1) == 0);
+}
+
 /* Length of a text that fills at most max_bytes. */
 static inline size_t cbd_text_len(const char *text, size_t max_bytes)
 {
@@ -83,10 +91,9 @@ static inline size_t cbd_text_len(const char *text, size_t max_bytes)
 /* Nothing but zero bytes behind its end. */
 static inline bool cbd_text_padded(const char *text, size_t max_bytes)
 {
-    for (size_t i = cbd_text_len(text, max_bytes); i < max_bytes; i++)
-        if (text[i] != '\0')
-            return false;
-    return true;
+    size_t len_bytes = cbd_text_len(text, max_bytes);
+
+    return cbd_all_zero(text + len_bytes, max_bytes - len_bytes);
 }
 
 enum cbd_seed_kind {

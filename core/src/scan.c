@@ -152,6 +152,8 @@ static void find_end(struct cbd_cache *c, uint32_t id, struct cbd_scan *scan, ui
             *unread = slot + 1;
         if (rd.begun && *end <= cbd_payload_limit(&c->super.geo, slot + 1))
             *begun = slot + 1;
+        if (bad == CBD_E_CORRUPT && !rd.begun)
+            slot += cbd_load_empty(&rd, slot + 1);
         if ((slot >= *unread + GAP_SLOTS && slot >= scan->durable) || CBD_CANARY(HOLE_ENDS_SCAN))
             return;
     }
