@@ -19,13 +19,14 @@
 #define SEEDS_MAX 2u   /* campaigns of each strategy */
 #define SECONDS_MAX 5u /* of processor time; a workload that takes longer is passed over */
 
-/* Made-up workloads: so many units of each kind. */
+/* Made-up workloads: so many units of each kind. Short ones first: they are soon made small. */
 static const struct kind {
     const char *name;
     uint32_t units;
     const char *settings; /* "name=value:..." of a scenario */
 } kinds[] = {
-    {"explore, few", 12, "ops=6:restart=15:wait=10"},
+    {"explore, few", 60, "ops=6:restart=15:wait=10"},
+    {"explore, tight few", 40, "ops=10:len-max=64K:space=256K:wait=15:restart=5:cache=2432K"},
     {"explore, tight", 12, "ops=40:len-max=64K:space=256K:wait=8:restart=8:cache=2432K"},
     {"explore, varied", 16, "ops=24:vary=1:restart=8"},
     {"explore, crowded", 8,
