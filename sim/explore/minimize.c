@@ -8,6 +8,8 @@
 #include "minimize_impl.h"
 #include "sim_base.h"
 
+#define MANY_OPS 12u /* what tries all places or pairs of so many takes too long */
+
 static void begin(struct minimizer *z)
 {
     sim_workload_copy(&z->next, &z->w);
@@ -51,7 +53,7 @@ static bool fewer_pairs(struct minimizer *z)
 
     for (size_t i = 0; i < z->w.count; i++) {
         for (size_t k = i + 1; k < z->w.count; k++) {
-            if (z->w.count > 12)
+            if (z->w.count > MANY_OPS)
                 return any;
             begin(z);
             drop_ops(&z->next, k, 1);
@@ -65,14 +67,18 @@ static bool fewer_pairs(struct minimizer *z)
     return any;
 }
 
-/* One large write in the place of several operations: what fills the cache needs no more. */
+/*
+ * One large write in the place of several operations: what fills the cache needs no more. Of a long
+ * workload not every place is tried, for each costs a run.
+ */
 static bool one_write(struct minimizer *z)
 {
     static const uint64_t lens[] = {65536, 262144, 1048576};
     bool any = false;
 
     for (size_t chunk = z->w.count; chunk >= 2; chunk = chunk > 8 ? chunk / 2 : chunk - 1) {
-        for (size_t from = 0; from + chunk <= z->w.count; from++) {
+        for (size_t from = 0; from + chunk <= z->w.count;
+             from += z->w.count > MANY_OPS ? chunk : 1) {
             for (size_t k = 0; k < sizeof(lens) / sizeof(lens[0]); k++) {
                 struct sim_work_op op = {.kind = SIM_WORK_WRITE, .disk = z->w.ops[from].disk};
 
@@ -286,7 +292,9 @@ static void make_small(struct minimizer *z)
         again = fewer_ops(z) || again;
         z->one_seed = true; /* moves of which there are many */
         if (z->w.count > 4 && z->w.count != z->tried_runs) {
+            z->in_place = true; /* and each of them dear */
             again = one_write(z) || again;
+            z->in_place = false;
             again = smaller_cache(z) || again;
             z->tried_runs = z->w.count;
         }

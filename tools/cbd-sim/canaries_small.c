@@ -57,8 +57,10 @@ static void run_part(const struct sim_hunt_config *config, struct row *rows, uin
         if (!config->wanted[id] || number++ % config->workers != k)
             continue;
         run_one((enum cbd_canary_id)id, &rows[id]);
-        fprintf(stderr, "%s: %zu lines, %.2f s\n", sim_canary_name((enum cbd_canary_id)id),
-                rows[id].small.minimized.lines, (double)rows[id].small.small_us / 1e6);
+        fprintf(stderr, "%s: found in %.2f s, %zu lines in %.2f s\n",
+                sim_canary_name((enum cbd_canary_id)id), (double)rows[id].small.find_us / 1e6,
+                rows[id].small.found ? rows[id].small.minimized.lines - 1 : 0,
+                (double)rows[id].small.small_us / 1e6);
     }
 }
 
