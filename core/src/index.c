@@ -108,6 +108,21 @@ static struct cbd_extent extent_of(const struct cbd_backend *b, const struct cbd
     };
 }
 
+/* A payload never crosses a region, so it is in one tree. */
+static inline void place_data(const struct cbd_backend *b, const struct cbd_record *r,
+                              struct cbd_extent *e)
+{
+    e->start = cbd_index_local(b, r->addr_bytes);
+    e->len = r->len_bytes / CBD_SECTOR_BYTES;
+}
+
+void cbd_index_extent(const struct cbd_backend *b, const struct cbd_record *r, uint32_t segment,
+                      struct cbd_extent *e)
+{
+    *e = extent_of(b, r, segment);
+    place_data(b, r, e);
+}
+
 /*
  * Inserts what a record says into every tree that it touches. Their locks are held, or recovery.
  * aim: of a record with payload, or NULL.
@@ -117,11 +132,10 @@ int cbd_index_insert_range(struct cbd_backend *b, const struct cbd_record *r, ui
 {
     struct cbd_extent e = extent_of(b, r, segment);
 
-    if (e.kind == CBD_EXTENT_DATA) { /* never crosses a region */
+    if (e.kind == CBD_EXTENT_DATA) {
         struct cbd_index_tree *t = cbd_index_tree_of(b, r->addr_bytes);
 
-        e.start = cbd_index_local(b, r->addr_bytes);
-        e.len = r->len_bytes / CBD_SECTOR_BYTES;
+        place_data(b, r, &e);
         return cbd_tree_insert_aimed(&t->pool, &t->tree, &e, aim);
     }
     for (uint32_t n = 0; n < tree_count(b); n++) {

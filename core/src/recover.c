@@ -61,7 +61,8 @@ struct scanned {
 /* One part, and in the end the sum of all. */
 struct recovery {
     struct cbd_backend *b;
-    struct cbd_bulk bulk;
+    struct cbd_bulk *bulk; /* of all parts */
+    unsigned part;
     struct scanned *scanned;   /* for each segment */
     uint32_t first_id, end_id; /* segments of this part */
     uint32_t id;               /* segment being scanned */
@@ -74,7 +75,8 @@ struct recovery {
     bool resumed[CBD_STREAMS_MAX]; /* its open segment was scanned */
     uint64_t dirty_space;
     struct cbd_stats stats;
-    bool warm; /* after a clean detach: closed segments are read later */
+    bool warm;   /* after a clean detach: closed segments are read later */
+    bool failed; /* a segment of this part has an error */
 };
 
 /* Whether the backend can have such a record at all; reported if not. */
@@ -139,7 +141,7 @@ static int visit_record(void *arg, uint32_t slot, const struct cbd_record *r)
         return 0; /* H1 */
     rec->live++;
     rec->stats.recovered_records++;
-    return cbd_bulk_insert(&rec->bulk, r, rec->id); /* V2 */
+    return cbd_bulk_add(rec->bulk, rec->part, r, rec->id);
 }
 
 /* V3 */
@@ -327,7 +329,7 @@ static int scan_segment(struct recovery *rec, uint32_t id)
     error = cbd_scan_segment(c, id, &s->scan, visit_record, rec);
     s->first = rec->first;
     s->last = rec->last;
-    return error == 0 ? cbd_bulk_end(&rec->bulk) : error;
+    return error;
 }
 
 /* A part ends at its first error: the pass that follows stops there or earlier. */
@@ -344,25 +346,67 @@ static void scan_part(void *arg, unsigned n)
         cbd_segment_seeds(c, id, &c->segments[id]);
         error = scan_segment(rec, id);
         rec->scanned[id].error = error;
+        rec->failed = error != 0;
     }
 }
 
-/* The parts, side by side or in turn; what they counted goes into `sum`. */
-static int scan_all(struct recovery *sum)
+/* About how many records a segment brings: an open one may hold one for each block. */
+static uint64_t expected_records(const struct recovery *rec, uint32_t id)
+{
+    const struct cbd_cache *c = rec->b->cache;
+    const struct cbd_segment *seg = &c->segments[id];
+
+    if (seg->entry.owner != rec->b->id + 1 || is_free(rec->b, seg))
+        return 0;
+    if (seg->entry.status == CBD_M_SEGMENT_OPEN)
+        return c->super.geo.segment_bytes / CBD_BLOCK_BYTES;
+    return rec->warm ? 0 : seg->entry.records;
+}
+
+/*
+ * So many records wait at a time to go into the index: half as many again as there are blocks of 4
+ * KiB in the share. Only much smaller records are more, and older versions are few of the others.
+ */
+static uint64_t records_max(const struct recovery *rec)
+{
+    const struct cbd_cache *c = rec->b->cache;
+
+    return (uint64_t)c->configs[rec->b->id].segments * c->super.geo.segment_bytes /
+               CBD_BLOCK_BYTES * 3 / 2 +
+           1;
+}
+
+/* The segments from `first` on whose records wait together. Returns behind the last of them. */
+static uint32_t round_end(const struct recovery *rec, uint32_t first, uint64_t *records)
+{
+    uint32_t id = first;
+
+    *records = 0;
+    for (; id < rec->b->cache->super.geo.segment_count; id++) {
+        uint64_t n = expected_records(rec, id);
+
+        if (*records != 0 && *records + n > records_max(rec))
+            break;
+        *records += n;
+    }
+    return id;
+}
+
+/* The parts, side by side or in turn; what they counted goes into `sum`. False: one met an error. */
+static bool scan_parts(struct recovery *sum, struct recovery *part, unsigned parts, uint32_t first,
+                       uint32_t end)
 {
     struct cbd_env *env = sum->b->cache->env;
-    uint32_t segments = sum->b->cache->super.geo.segment_count;
-    unsigned parts = env->ops->run != NULL ? PARTS : 1;
-    struct recovery *part = env->ops->alloc(env, parts * sizeof(*part));
+    bool good = true;
 
-    if (part == NULL)
-        return CBD_E_NOMEM;
     for (unsigned n = 0; n < parts; n++) {
-        part[n] = *sum;
-        part[n].bulk.backend = sum->b;
-        part[n].bulk.shared = parts > 1;
-        part[n].first_id = (uint32_t)((uint64_t)segments * n / parts);
-        part[n].end_id = (uint32_t)((uint64_t)segments * (n + 1) / parts);
+        part[n] = (struct recovery){.b = sum->b,
+                                    .bulk = sum->bulk,
+                                    .part = n,
+                                    .scanned = sum->scanned,
+                                    .warm = sum->warm,
+                                    .first_id = first + (uint64_t)(end - first) * n / parts,
+                                    .end_id = first + (uint64_t)(end - first) * (n + 1) / parts};
     }
     if (parts > 1)
         env->ops->run(env, scan_part, part, parts);
@@ -372,9 +416,40 @@ static int scan_all(struct recovery *sum)
         sum->dirty_space += part[n].dirty_space;
         sum->stats.recovered_records += part[n].stats.recovered_records;
         sum->stats.recovered_dirty_bytes += part[n].stats.recovered_dirty_bytes;
+        good = good && !part[n].failed;
+    }
+    return good;
+}
+
+/* Steps 2 and 3. What is wrong with a segment is kept for it, and ends this without an error. */
+static int scan_all(struct recovery *sum)
+{
+    struct cbd_env *env = sum->b->cache->env;
+    uint32_t count = sum->b->cache->super.geo.segment_count;
+    unsigned parts = env->ops->run != NULL ? PARTS : 1;
+    struct recovery *part = env->ops->alloc(env, parts * sizeof(*part));
+    struct cbd_bulk bulk;
+    bool good = true;
+    int error = 0;
+
+    if (part == NULL)
+        return CBD_E_NOMEM;
+    for (uint32_t first = 0, end; first < count && good && error == 0; first = end) {
+        uint64_t records;
+
+        end = round_end(sum, first, &records);
+        error = cbd_bulk_begin(&bulk, sum->b, parts, records);
+        if (error != 0)
+            break;
+        sum->bulk = &bulk;
+        good = scan_parts(sum, part, parts, first, end);
+        if (good)
+            error = cbd_bulk_insert(&bulk); /* V2 */
+        cbd_bulk_end(&bulk);
+        sum->bulk = NULL;
     }
     env->ops->free(env, part, parts * sizeof(*part));
-    return 0;
+    return error;
 }
 
 /* What was scanned becomes the state of the segment and its stream. In turn, by number. */

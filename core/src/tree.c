@@ -128,6 +128,7 @@ void cbd_tree_aim(const struct cbd_tree *tree, uint64_t pos, struct cbd_tree_aim
     aim->pos = pos;
     aim->seq = atomic_load_explicit(&tree->seq, memory_order_acquire);
     aim->upper = NULL;
+    aim->placed = false;
     aim->level = CBD_TREE_GET(tree->height);
     aim->node = CBD_TREE_GET(tree->root);
     if (!aim->node || aim->seq % 2 != 0 || !unchanged(tree, aim->seq)) {
@@ -157,6 +158,18 @@ void cbd_tree_aim_step(const struct cbd_tree *tree, struct cbd_tree_aim *aim)
         aim_lost(aim);
     else
         aim->level--;
+}
+
+static bool at_leaf(const struct cbd_tree *tree, const struct cbd_tree_aim *aim)
+{
+    return aim->node && aim->level == 0 && unchanged(tree, aim->seq);
+}
+
+void cbd_tree_aim_place(const struct cbd_tree *tree, struct cbd_tree_aim *aim)
+{
+    aim->placed = at_leaf(tree, aim);
+    if (aim->placed)
+        aim->place = cbd_tree_leaf_search(aim->node, aim->pos);
 }
 
 /* One try. 1: found, 0: nothing covers pos, -1: the tree changed meanwhile (L3). */
@@ -292,29 +305,17 @@ static int insert_run(struct cbd_tree_pool *pool, struct cbd_tree *tree,
 }
 
 /*
- * The two common cases, with one descent and without the pool: the same range again, or a gap and
- * a leaf with room. False: nothing was done.
+ * The two common cases, without the pool, at the place in the leaf that a descent to the start of e
+ * finds: the same range again, or a gap and a leaf with room. False: nothing was done.
  */
-static bool insert_fast(struct cbd_tree *tree, const struct cbd_tree_words *e,
-                        const struct cbd_tree_aim *aim)
+static inline bool insert_at(struct cbd_tree *tree, const struct cbd_tree_words *e,
+                             struct cbd_tree_path *path)
 {
     const uint64_t start = cbd_tree_words_start(e->w0);
     const uint64_t end = cbd_tree_words_end(e->w0);
-    struct cbd_tree_path path;
-    struct cbd_tree_node *leaf;
-    unsigned i;
+    struct cbd_tree_node *leaf = path->node[0];
+    unsigned i = path->idx[0];
 
-    if (aim && aim->node && aim->level == 0 && unchanged(tree, aim->seq)) {
-        path.node[0] = aim->node;
-        path.upper = aim->upper;
-        path.idx[0] = cbd_tree_leaf_search(aim->node, start);
-    } else if (tree->root) {
-        cbd_tree_path_descend(tree, start, &path);
-    } else {
-        return false;
-    }
-    leaf = path.node[0];
-    i = path.idx[0];
     if (i > 0) {
         if (leaf->leaf.w0[i - 1] == e->w0) {
             if (leaf->leaf.w1[i - 1] < e->w1 || CBD_CANARY(SAME_RANGE_WINS)) {
@@ -331,23 +332,40 @@ static bool insert_fast(struct cbd_tree *tree, const struct cbd_tree_words *e,
     if (leaf->count == CBD_TREE_LEAF_MAX)
         return false;
     if (i < leaf->count ? cbd_tree_words_start(leaf->leaf.w0[i]) < end
-                        : path.upper && *path.upper < end)
+                        : path->upper && *path->upper < end)
         return false;
     cbd_tree_change_begin(tree);
-    cbd_tree_leaf_store(tree, &path, e);
+    cbd_tree_leaf_store(tree, path, e);
     cbd_tree_change_end(tree);
     return true;
 }
 
-static int insert_words(struct cbd_tree_pool *pool, struct cbd_tree *tree,
-                        const struct cbd_tree_words *e, const struct cbd_tree_aim *aim)
+/* With one descent, or with none where the way is known. */
+static bool insert_fast(struct cbd_tree *tree, const struct cbd_tree_words *e,
+                        const struct cbd_tree_aim *aim)
+{
+    const uint64_t start = cbd_tree_words_start(e->w0);
+    struct cbd_tree_path path;
+
+    if (aim && at_leaf(tree, aim)) {
+        path.node[0] = aim->node;
+        path.upper = aim->upper;
+        path.idx[0] = aim->placed ? aim->place : cbd_tree_leaf_search(aim->node, start);
+    } else if (tree->root) {
+        cbd_tree_path_descend(tree, start, &path);
+    } else {
+        return false;
+    }
+    return insert_at(tree, e, &path);
+}
+
+static int insert_slow(struct cbd_tree_pool *pool, struct cbd_tree *tree,
+                       const struct cbd_tree_words *e)
 {
     uint64_t pos = cbd_tree_words_start(e->w0);
     const uint64_t end = cbd_tree_words_end(e->w0);
     int error = 0;
 
-    if (insert_fast(tree, e, aim))
-        return 0;
     cbd_tree_change_begin(tree);
     while (pos < end && !error)
         error = insert_run(pool, tree, e, &pos);
@@ -379,7 +397,7 @@ int cbd_tree_insert_aimed(struct cbd_tree_pool *pool, struct cbd_tree *tree,
         int error;
 
         w.w0 = cbd_tree_words_range(start, len);
-        error = insert_words(pool, tree, &w, aim);
+        error = insert_fast(tree, &w, aim) ? 0 : insert_slow(pool, tree, &w);
         if (error)
             return error;
         aim = NULL;
@@ -387,6 +405,37 @@ int cbd_tree_insert_aimed(struct cbd_tree_pool *pool, struct cbd_tree *tree,
         left -= len;
     }
     return 0;
+}
+
+/* cbd_tree_leaf_search() where the answer is often: all of them. */
+static unsigned leaf_search_right(const struct cbd_tree_node *leaf, uint64_t pos)
+{
+    if (cbd_tree_words_start(leaf->leaf.w0[leaf->count - 1]) <= pos)
+        return leaf->count;
+    return cbd_tree_leaf_search(leaf, pos);
+}
+
+int cbd_tree_insert_sorted(struct cbd_tree_pool *pool, struct cbd_tree *tree,
+                           const struct cbd_tree_words *w, size_t n)
+{
+    struct cbd_tree_path path;
+    bool known = false; /* the leaf of path is that of the last one */
+    int error = 0;
+
+    for (size_t i = 0; i < n && error == 0; i++) {
+        uint64_t start = cbd_tree_words_start(w[i].w0);
+
+        assert((w[i].w0 & CBD_TREE_LEN_MAX) != 0);
+        assert(i == 0 || start >= cbd_tree_words_start(w[i - 1].w0));
+        if (known && (!path.upper || start < *path.upper))
+            path.idx[0] = leaf_search_right(path.node[0], start);
+        else if (tree->root)
+            cbd_tree_path_descend(tree, start, &path);
+        known = tree->root && insert_at(tree, &w[i], &path);
+        if (!known)
+            error = insert_slow(pool, tree, &w[i]);
+    }
+    return error;
 }
 
 int cbd_tree_remove_below(struct cbd_tree_pool *pool, struct cbd_tree *tree, uint64_t start,

@@ -43,7 +43,18 @@ struct cbd_extent {
     enum cbd_extent_kind kind;
 };
 
+/* The same in three words. Of two extents the one that starts later has a higher w0. */
+struct cbd_tree_words {
+    uint64_t w0; /* start (40) | len (24) */
+    uint64_t w1; /* order (64) */
+    uint64_t w2; /* 0 (8) | kind (2) | delta (14) | loc (40) */
+};
+
+void cbd_tree_pack(const struct cbd_extent *e, struct cbd_tree_words *out);
+
 struct cbd_tree_node;
+
+#define CBD_TREE_CHUNK_BYTES 8256u /* what a pool takes from env at a time */
 
 /* Nodes of one owner. Not thread safe; the owner's lock covers it. */
 struct cbd_tree_pool {
@@ -131,6 +142,8 @@ struct cbd_tree_aim {
     struct cbd_tree_node *node; /* NULL: not known */
     unsigned level;             /* of node; 0: it is the leaf */
     _Atomic(uint64_t) *upper;   /* the separator at its right end; NULL: none */
+    bool placed;
+    unsigned place; /* when placed: extents of the leaf that start at or before pos */
 };
 
 /*
@@ -148,10 +161,20 @@ static inline void cbd_tree_aim_finish(const struct cbd_tree *tree, struct cbd_t
         cbd_tree_aim_step(tree, aim);
 }
 
+/* With the lock: the last step, within the leaf. */
+void cbd_tree_aim_place(const struct cbd_tree *tree, struct cbd_tree_aim *aim);
+
 /* cbd_tree_insert() of an extent whose start was aimed at. aim may be NULL. */
 int cbd_tree_insert_aimed(struct cbd_tree_pool *pool, struct cbd_tree *tree,
                           const struct cbd_extent *e,
                           const struct cbd_tree_aim *aim) CBD_MUST_CHECK;
+
+/*
+ * cbd_tree_insert() of n extents, none of which starts before the one in front of it: each begins
+ * where the last one went.
+ */
+int cbd_tree_insert_sorted(struct cbd_tree_pool *pool, struct cbd_tree *tree,
+                           const struct cbd_tree_words *w, size_t n) CBD_MUST_CHECK;
 
 /*
  * Removes from [start, start+len) everything of order below `below`; an extent that sticks out is

@@ -9,6 +9,13 @@ struct chunk {
     struct chunk *next;
 };
 
+_Static_assert(sizeof(struct chunk) <= CBD_TREE_CHUNK_BYTES, "chunk");
+
+void cbd_tree_pack(const struct cbd_extent *e, struct cbd_tree_words *out)
+{
+    *out = cbd_tree_words_pack(e);
+}
+
 void cbd_tree_words_cut_front(struct cbd_tree_words *w, uint64_t n)
 {
     uint64_t len = w->w0 & CBD_TREE_LEN_MAX;
@@ -31,7 +38,7 @@ void cbd_tree_pool_destroy(struct cbd_tree_pool *pool)
     while (chunk) {
         struct chunk *next = chunk->next;
 
-        pool->env->ops->free(pool->env, chunk, sizeof(*chunk));
+        pool->env->ops->free(pool->env, chunk, CBD_TREE_CHUNK_BYTES);
         chunk = next;
     }
     cbd_tree_pool_init(pool, pool->env);
@@ -39,7 +46,7 @@ void cbd_tree_pool_destroy(struct cbd_tree_pool *pool)
 
 static int pool_grow(struct cbd_tree_pool *pool)
 {
-    struct chunk *chunk = pool->env->ops->alloc(pool->env, sizeof(*chunk));
+    struct chunk *chunk = pool->env->ops->alloc(pool->env, CBD_TREE_CHUNK_BYTES);
 
     if (!chunk)
         return CBD_E_NOMEM;
@@ -51,7 +58,7 @@ static int pool_grow(struct cbd_tree_pool *pool)
         pool->free_nodes = &chunk->nodes[i];
     }
     pool->free_count += CBD_TREE_CHUNK_NODES;
-    cbd_count(&pool->bytes, sizeof(*chunk));
+    cbd_count(&pool->bytes, CBD_TREE_CHUNK_BYTES);
     return 0;
 }
 

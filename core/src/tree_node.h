@@ -48,18 +48,6 @@
 #define CBD_TREE_KIND_SHIFT (CBD_TREE_LOC_BITS + CBD_TREE_DELTA_BITS)
 #define CBD_TREE_SECTOR_LOC 8u /* a sector is eight units of loc */
 
-/*
- * An extent in three words:
- *   w0   start (40) | len (24)
- *   w1   order (64)
- *   w2   0 (8) | kind (2) | delta (14) | loc (40)
- */
-struct cbd_tree_words {
-    uint64_t w0;
-    uint64_t w1;
-    uint64_t w2;
-};
-
 struct cbd_tree_node {
     _Alignas(64) _Atomic(uint16_t) level; /* 0: leaf */
     _Atomic(uint16_t) count;              /* leaf: extents; inner: children */

@@ -109,8 +109,8 @@ static uint64_t rng_below(struct fixture *f, uint64_t n)
 
 static struct cbd_extent data_extent(uint64_t start, uint64_t len, uint64_t order, uint64_t loc)
 {
-    return (struct cbd_extent){.start = start, .len = len, .order = order, .loc = loc,
-                               .kind = CBD_EXTENT_DATA};
+    return (struct cbd_extent){
+        .start = start, .len = len, .order = order, .loc = loc, .kind = CBD_EXTENT_DATA};
 }
 
 static void put_data(struct fixture *f, uint64_t start, uint64_t len, uint64_t order, uint64_t loc)
@@ -444,14 +444,14 @@ static void test_limits_of_the_fields(void **state)
 #define VALUE_OF(field) __typeof__((void)0, (field))
 
 /* Puts a wrong value into a field, asks, and puts the right one back. */
-#define ASSERT_SEES(tree, field, wrong)             \
-    do {                                            \
-        VALUE_OF(field) right_value = (field);      \
-                                                    \
-        (field) = (VALUE_OF(field))(wrong);         \
-        assert_false(cbd_tree_valid(tree));         \
-        (field) = right_value;                      \
-        assert_true(cbd_tree_valid(tree));          \
+#define ASSERT_SEES(tree, field, wrong)                                                            \
+    do {                                                                                           \
+        VALUE_OF(field) right_value = (field);                                                     \
+                                                                                                   \
+        (field) = (VALUE_OF(field))(wrong);                                                        \
+        assert_false(cbd_tree_valid(tree));                                                        \
+        (field) = right_value;                                                                     \
+        assert_true(cbd_tree_valid(tree));                                                         \
     } while (0)
 
 static void test_valid_sees_damage(void **state)
@@ -695,6 +695,42 @@ static void test_insertion_order_does_not_matter(void **state)
         }
         assert_model(&f->tree, sorted);
         cbd_tree_clear(&f->pool, &f->tree);
+    }
+}
+
+static int starts_before(const void *pa, const void *pb)
+{
+    const struct cbd_tree_words *a = pa, *b = pb;
+
+    return (a->w0 > b->w0) - (a->w0 < b->w0);
+}
+
+/* Into an empty tree, and into one that is not. */
+static void test_sorted_inserts_give_the_same(void **state)
+{
+    enum { EXTENTS = 1500 };
+    static struct cbd_tree_words w[EXTENTS];
+    static struct model_sector model[SPACE];
+    struct fixture *f = *state;
+
+    for (unsigned round = 0; round < scaled(400) + 2; round++) {
+        unsigned count = 1 + (unsigned)rng_below(f, EXTENTS);
+
+        if (rng_below(f, 3) == 0) {
+            cbd_tree_clear(&f->pool, &f->tree);
+            memset(model, 0, sizeof(model));
+        }
+        for (unsigned i = 0; i < count; i++) {
+            /* No two are equal, and some are older than what the tree has. */
+            struct cbd_extent e =
+                random_extent(f, (rng_below(f, 2 * round + 2) << 32) + round * EXTENTS + i);
+
+            cbd_tree_pack(&e, &w[i]);
+            model_insert(model, &e);
+        }
+        qsort(w, count, sizeof(w[0]), starts_before);
+        assert_int_equal(cbd_tree_insert_sorted(&f->pool, &f->tree, w, count), 0);
+        assert_model(&f->tree, model);
     }
 }
 
@@ -976,6 +1012,7 @@ int main(void)
         T(test_remove_needs_no_memory_without_a_split),
         T(test_random_operations_match_the_model),
         T(test_insertion_order_does_not_matter),
+        T(test_sorted_inserts_give_the_same),
         T(test_reserved_inserts_never_fail),
         T(test_reserve_is_enough_without_a_spare_node),
         T(test_reserve_is_kept_in_the_pool),
