@@ -35,6 +35,7 @@ struct cbd_insert {
     uint64_t order;    /* FILL: sampled at the miss; else chosen here */
     uint64_t original; /* order of the record that this is a copy of (X2); 0: it is none */
     uint64_t epoch;    /* out */
+    struct cbd_index_tree *tree; /* set by cbd_insert(); NULL: a zero range may have many */
 };
 
 int cbd_insert(struct cbd_backend *b, unsigned lane, struct cbd_insert *in) CBD_MUST_CHECK;

@@ -4,13 +4,17 @@
  *
  *   1  lock the stream, find room                                     cbd_stream_room
  *   2  store payload, then checksums and header                       store_payload
- *   3  fence, unless checksums are on                                 I1
- *   4  reserve index nodes: nothing fails from here on but pmem       I2
- *   5  lock the tree (all that a zero range touches, ascending)
- *   6  load epoch, then era; take the next order of the tree          E1, I3
- *   7  store the record, fence                                        I4
- *   8  insert into the index, unlock the tree                         I5
- *   9  advance the stream, unlock it, return
+ *   3  lock the tree (all that a zero range touches, ascending) and
+ *      reserve index nodes: nothing fails from here on but pmem       I2
+ *   4  load epoch, then era; take the next order of the tree          E1, I3
+ *   5  fence, unless checksums are on                                 I1
+ *   6  store the record, fence                                        I4
+ *   7  insert into the index, unlock the tree                         I5
+ *   8  advance the stream, unlock it, return
+ *
+ * Locking waits until all stores are done, as a fence does. So for a short payload step 3 comes
+ * before step 2, and what 2 and 4 have to compute is done while the payload is on its way. A long
+ * one would keep others from the tree: it is stored and fenced (5) before the tree is locked.
  *
  * I1  a record never names a payload that may be missing. Without data checksums the payload is
  *     fenced before the record is stored. With them one fence serves both: until it returns the
@@ -37,12 +41,7 @@
 
 #define HEADER_BYTES_MAX (sizeof(struct cbd_m_header) + 65 * sizeof(struct cbd_m_crc_line))
 #define BLOCKS_MAX (CBD_REGION_BYTES / CBD_BLOCK_BYTES + 1)
-
-/* A payload never crosses a region: it has one tree. */
-static struct cbd_index_tree *only_tree(struct cbd_backend *b, const struct cbd_insert *in)
-{
-    return in->type == CBD_M_RECORD_ZERO ? NULL : cbd_index_tree_of(b, in->addr);
-}
+#define SHORT_BYTES_MAX 8192u /* of a payload that is stored while the tree is locked */
 
 static void block_checksums(const struct cbd_cache *c, const struct cbd_insert *in, uint32_t *crc)
 {
@@ -64,13 +63,12 @@ static unsigned store_flags(const struct cbd_backend *b)
 }
 
 /*
- * Steps 2 and 3. *header_crc ties the record to the header. The payload goes first: its stores and
- * the leaf of the index are on their way while its checksums are computed. No fence is between
- * payload and header: either may become durable before the other, whichever is stored first.
+ * Step 2. Returns what ties the record to the header. The payload goes first: its stores and the
+ * leaf of the index are on their way while its checksums are computed. No fence is between payload
+ * and header: either may become durable before the other, whichever is stored first.
  */
-static int store_payload(struct cbd_backend *b, const struct cbd_insert *in,
-                         const struct cbd_room *room, struct cbd_tree_aim *aim,
-                         uint32_t *header_crc)
+static uint32_t store_payload(struct cbd_backend *b, const struct cbd_insert *in,
+                              const struct cbd_room *room, struct cbd_tree_aim *aim)
 {
     struct cbd_cache *c = b->cache;
     const struct cbd_segment *seg = &c->segments[room->segment];
@@ -86,25 +84,32 @@ static int store_payload(struct cbd_backend *b, const struct cbd_insert *in,
         .type = in->type,
         .epoch_floor = in->type == CBD_M_RECORD_FILL ? 0 : atomic_load(&b->epoch),
     };
+    uint32_t header_crc;
 
     c->pm->ops->copy(c->pm, base, in->src, in->len, store_flags(b), CBD_STEP_INSERT_DATA);
-    cbd_tree_aim_finish(&only_tree(b, in)->tree, aim);
+    cbd_tree_aim_finish(&in->tree->tree, aim);
     if (cbd_checksums(c))
         block_checksums(c, in, crc);
-    *header_crc = cbd_header_encode(&header, cbd_checksums(c) ? crc : NULL, seg->header_seed,
-                                    room->payload_off, bytes);
+    header_crc = cbd_header_encode(&header, cbd_checksums(c) ? crc : NULL, seg->header_seed,
+                                   room->payload_off, bytes);
     c->pm->ops->copy(c->pm, base - header_bytes, bytes, header_bytes, store_flags(b),
                      CBD_STEP_INSERT_HEADER);
+    return header_crc;
+}
+
+/* I1 */
+static int fence_payload(struct cbd_cache *c)
+{
     if (cbd_checksums(c) || CBD_CANARY(PAYLOAD_NOT_FENCED))
         return 0;
-    return c->pm->ops->fence(c->pm, CBD_STEP_INSERT_DATA_FENCE); /* I1 */
+    return c->pm->ops->fence(c->pm, CBD_STEP_INSERT_DATA_FENCE);
 }
 
 /* Locks every tree in the range, ascending, with room for the new extents in each (I2). */
 static int lock_trees(struct cbd_backend *b, const struct cbd_insert *in)
 {
     struct cbd_env *env = b->cache->env;
-    struct cbd_index_tree *only = only_tree(b, in);
+    struct cbd_index_tree *only = in->tree;
     uint32_t first, end, n;
     int error = 0;
 
@@ -143,7 +148,7 @@ static int lock_trees(struct cbd_backend *b, const struct cbd_insert *in)
 
 static void unlock_trees(struct cbd_backend *b, const struct cbd_insert *in)
 {
-    struct cbd_index_tree *only = only_tree(b, in);
+    struct cbd_index_tree *only = in->tree;
     uint32_t first, end;
 
     if (only != NULL) {
@@ -159,10 +164,10 @@ static void unlock_trees(struct cbd_backend *b, const struct cbd_insert *in)
     }
 }
 
-/* Step 6: the next order, higher than any in every tree of the range (I3). */
+/* Of step 4: the next order, higher than any in every tree of the range (I3). */
 static uint64_t take_order(struct cbd_backend *b, const struct cbd_insert *in)
 {
-    struct cbd_index_tree *only = only_tree(b, in);
+    struct cbd_index_tree *only = in->tree;
     uint64_t order = 0;
     uint32_t first, end;
 
@@ -188,27 +193,39 @@ static uint64_t take_order(struct cbd_backend *b, const struct cbd_insert *in)
     return order;
 }
 
-/* Steps 6 to 8, with the trees locked. */
-static int publish(struct cbd_backend *b, struct cbd_insert *in, const struct cbd_room *room,
-                   const struct cbd_tree_aim *aim, struct cbd_record *record)
+/* Step 4 */
+static void number(struct cbd_backend *b, struct cbd_insert *in, struct cbd_record *record)
 {
-    struct cbd_cache *c = b->cache;
-    const struct cbd_segment *seg = &c->segments[room->segment];
-    struct cbd_m_record m;
-    bool sampled; /* the order was taken before */
-    int error;
+    bool sampled = /* the order was taken before */
+        in->type == CBD_M_RECORD_FILL ? !CBD_CANARY(FILL_ORDERED_LATE) : CBD_CANARY(ORDER_UNLOCKED);
 
     record->epoch = in->type == CBD_M_RECORD_FILL ? 0 : atomic_load(&b->epoch); /* E1 */
     if (CBD_CANARY(EPOCH_UNLOCKED) && in->type != CBD_M_RECORD_FILL)
         record->epoch = in->epoch;
-    sampled =
-        in->type == CBD_M_RECORD_FILL ? !CBD_CANARY(FILL_ORDERED_LATE) : CBD_CANARY(ORDER_UNLOCKED);
     record->order = sampled ? in->order : take_order(b, in);
+}
+
+/* Steps 4 to 7, with the trees locked. unfenced: step 5 has yet to be done. */
+static int publish(struct cbd_backend *b, struct cbd_insert *in, const struct cbd_room *room,
+                   struct cbd_tree_aim *aim, bool unfenced, struct cbd_record *record)
+{
+    struct cbd_cache *c = b->cache;
+    const struct cbd_segment *seg = &c->segments[room->segment];
+    struct cbd_m_record m;
+    int error = 0;
+
+    number(b, in, record);
     cbd_record_encode(record, seg->record_seed, seg->entry.generation, room->slot, &m);
+    if (unfenced)
+        error = fence_payload(c);
+    if (error != 0)
+        return error;
     c->pm->ops->copy(c->pm,
                      cbd_segment_off(&c->super.geo, room->segment) +
                          cbd_slot_off(&c->super.geo, room->slot),
                      &m, sizeof(m), store_flags(b), CBD_STEP_INSERT_RECORD);
+    if (in->tree != NULL)
+        cbd_tree_aim_place(&in->tree->tree, aim); /* while the record is on its way */
     error = b->unfenced || CBD_CANARY(RECORD_NOT_FENCED) || CBD_CANARY(FENCED_UNLOCKED)
                 ? 0
                 : c->pm->ops->fence(c->pm, CBD_STEP_INSERT_RECORD_FENCE); /* I4 */
@@ -233,7 +250,19 @@ __attribute__((noinline, cold)) static bool still_shown(struct cbd_backend *b,
     return pos >= end;
 }
 
-/* Steps 2 to 9 in a stream that is locked and has room. */
+/* Step 3. CBD_E_NOMEM or CBD_E_MISMATCH: nothing is locked. */
+static int lock_and_look(struct cbd_backend *b, const struct cbd_insert *in)
+{
+    int error = lock_trees(b, in);
+
+    if (error == 0 && in->original != 0 && !still_shown(b, in)) {
+        unlock_trees(b, in);
+        error = CBD_E_MISMATCH;
+    }
+    return error;
+}
+
+/* Steps 2 to 8 in a stream that is locked and has room. */
 static int insert_into(struct cbd_backend *b, struct cbd_stream *s, struct cbd_insert *in,
                        const struct cbd_room *room, struct cbd_tree_aim *aim)
 {
@@ -245,30 +274,29 @@ static int insert_into(struct cbd_backend *b, struct cbd_stream *s, struct cbd_i
         .len_bytes = in->len,
         .payload_off = room->payload_off,
     };
+    bool stored = in->type == CBD_M_RECORD_ZERO; /* and fenced, where it has to be */
     int error = 0;
 
-    if (in->type != CBD_M_RECORD_ZERO)
-        error = store_payload(b, in, room, aim, &record.header_crc);
+    if (!stored && in->len > SHORT_BYTES_MAX) {
+        record.header_crc = store_payload(b, in, room, aim);
+        error = fence_payload(b->cache);
+        stored = true;
+    }
     if (error == 0) {
-        bool shown;
-        int nomem;
+        int refused;
 
         if (CBD_CANARY(ORDER_UNLOCKED) && in->type != CBD_M_RECORD_FILL)
             in->order = take_order(b, in);
-        nomem = lock_trees(b, in);
-        if (nomem != 0) {
-            if (!CBD_CANARY(SPACE_NOT_SKIPPED))
+        refused = lock_and_look(b, in);
+        if (refused != 0) {
+            if (stored && !CBD_CANARY(SPACE_NOT_SKIPPED))
                 cbd_stream_skip(b, room, in->len);
-            return nomem;
+            return refused;
         }
-        shown = in->original == 0 || still_shown(b, in);
-        if (shown)
-            error = publish(b, in, room, aim, &record);
+        if (!stored)
+            record.header_crc = store_payload(b, in, room, aim);
+        error = publish(b, in, room, aim, !stored, &record);
         unlock_trees(b, in);
-        if (!shown) {
-            cbd_stream_skip(b, room, in->len);
-            return CBD_E_MISMATCH;
-        }
         if (CBD_CANARY(FENCED_UNLOCKED) && error == 0)
             error = b->cache->pm->ops->fence(b->cache->pm, CBD_STEP_INSERT_RECORD_FENCE);
     }
@@ -297,11 +325,11 @@ int cbd_insert(struct cbd_backend *b, unsigned lane, struct cbd_insert *in)
      * Before the first lock: a locked instruction waits for all stores, also for the last record of
      * this thread, and the node below the root comes out of memory meanwhile.
      */
+    in->tree = NULL;
     if (in->type != CBD_M_RECORD_ZERO) {
-        const struct cbd_tree *tree = &cbd_index_tree_of(b, in->addr)->tree;
-
-        cbd_tree_aim(tree, cbd_index_local(b, in->addr), &aim);
-        cbd_tree_aim_step(tree, &aim);
+        in->tree = cbd_index_tree_of(b, in->addr);
+        cbd_tree_aim(&in->tree->tree, cbd_index_local(b, in->addr), &aim);
+        cbd_tree_aim_step(&in->tree->tree, &aim);
     }
     if (CBD_CANARY(EPOCH_UNLOCKED))
         in->epoch = atomic_load(&b->epoch);

@@ -154,20 +154,27 @@ void scene_begin(struct scene *r, uint32_t n, uint64_t salt)
     scene_expect(r, error == 0, "attach", error);
 }
 
-int scene_write_block(struct scene *r, uint32_t n, uint32_t block)
+int scene_write_blocks(struct scene *r, uint32_t n, uint32_t block, uint32_t count)
 {
+    uint8_t buf[SCENE_WRITE_BLOCKS_MAX * SCENE_BLOCK];
     uint64_t version = ++r->last_version;
     int error;
 
+    SIM_REQUIRE(count <= SCENE_WRITE_BLOCKS_MAX);
     if (r->failed)
         return CBD_E_INVALID;
-    for (uint32_t i = 0; i < SCENE_BLOCK_SECTORS; i++)
-        sim_sector_fill(r->buf + i * SIM_SECTOR_BYTES, block * SCENE_BLOCK_SECTORS + i, version);
-    error = cbd_write(r->backend[n], r->pmem->thread, (uint64_t)block * SCENE_BLOCK, r->buf,
-                      SCENE_BLOCK, 0);
-    if (error == 0)
-        r->version[n][block] = version;
+    for (uint32_t i = 0; i < count * SCENE_BLOCK_SECTORS; i++)
+        sim_sector_fill(buf + i * SIM_SECTOR_BYTES, block * SCENE_BLOCK_SECTORS + i, version);
+    error = cbd_write(r->backend[n], r->pmem->thread, (uint64_t)block * SCENE_BLOCK, buf,
+                      (uint64_t)count * SCENE_BLOCK, 0);
+    for (uint32_t i = 0; error == 0 && i < count; i++)
+        r->version[n][block + i] = version;
     return error;
+}
+
+int scene_write_block(struct scene *r, uint32_t n, uint32_t block)
+{
+    return scene_write_blocks(r, n, block, 1);
 }
 
 /* Everything reads as it was written. */

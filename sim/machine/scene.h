@@ -20,6 +20,7 @@
 #define SCENE_BLOCK_SECTORS (SCENE_BLOCK / SIM_SECTOR_BYTES)
 #define SCENE_BLOCKS 64u /* of a disk, unless said otherwise */
 #define SCENE_BLOCKS_MAX 256u
+#define SCENE_WRITE_BLOCKS_MAX 4u /* of one write */
 #define SCENE_SEGMENT_BYTES (64u << 10)
 #define SCENE_SHARE 6u /* segments, unless said otherwise */
 #define SCENE_PM_BYTES (UINT64_C(4) << 20)
@@ -34,6 +35,7 @@ struct scene {
     bool fills;
     bool elsewhere; /* processes get their memory at other addresses, with other bytes in it */
     void (*overtake)(struct scene *r); /* the next wait: this happens before it ends */
+    uint64_t watched_off;              /* where a load is waited for */
     bool background;                   /* steps run while somebody waits */
     uint64_t patience;    /* so many things may happen until longjmp(died); 0: any number */
     enum cbd_step die_at; /* the process dies before this step */
@@ -75,6 +77,7 @@ void scene_open_cache(struct scene *r);
 int scene_add(struct scene *r, uint32_t n, uint32_t segments, uint32_t streams);
 int scene_attach(struct scene *r, uint32_t n);
 int scene_write_block(struct scene *r, uint32_t n, uint32_t block);
+int scene_write_blocks(struct scene *r, uint32_t n, uint32_t block, uint32_t count);
 /* Formats, opens, adds and attaches. */
 void scene_begin(struct scene *r, uint32_t n, uint64_t salt);
 

@@ -196,7 +196,8 @@ static void no_memory(struct scene *r)
     scene_begin(r, 0, 1);
     for (uint32_t i = 0; i < 4; i++) {
         r->no_memory = true;
-        error = scene_write_block(r, 0, i);
+        error =
+            scene_write_blocks(r, 0, i, i % 2 == 0 ? 3 : 1); /* a long payload is stored first */
         scene_expect(r, error == 0 || error == CBD_E_NOMEM, "a write without memory", error);
         r->no_memory = false;
         r->pmem->thread = (i + 1) % 2; /* what failed was stored by the other one, and not fenced */
