@@ -10,7 +10,9 @@
  *   segment 2 (closed)      [=========]    |                                      next: cold
  *
  * H1  every record from before the detach whose order is above `above` is in the index, and none
- *     other: so nothing in the index is older than what a cold segment holds for the same range;
+ *     other: so nothing in the index is older than what a cold segment holds for the same range.
+ *     Readers go on during a step: what it brings in comes newest first, whatever segment it is of,
+ *     so it holds between any two inserts;
  * H2  a record comes in only when its segment, and every one that could hold a newer record, has
  *     been read as a whole without damage. At the first damage all that is still cold is given up:
  *     what was lost may have hidden older data (it is clean: the disk has it);
@@ -147,11 +149,29 @@ static bool read_segment(struct cbd_backend *b, const struct cbd_warm_segment *w
     return true;
 }
 
-/* Inserts the records of a segment with floor < order <= above. */
-static int insert_window(struct cbd_backend *b, const struct cbd_warm_segment *ws, uint64_t floor)
+/* A segment that was reclaimed since the attach belongs to somebody else by now. */
+static bool gone(const struct cbd_backend *b, const struct cbd_warm_segment *ws)
 {
-    uint64_t horizon = b->state.horizon;
+    return ws->order_max < b->state.horizon;
+}
 
+/* A record that a step brings in. */
+struct incoming {
+    uint64_t order;
+    uint32_t segment, slot;
+};
+
+static bool order_falls(const void *pa, const void *pb)
+{
+    const struct incoming *a = pa, *b = pb;
+
+    return a->order > b->order;
+}
+
+/* Adds the records of a segment with floor < order <= above. */
+static int find_incoming(const struct cbd_backend *b, const struct cbd_warm_segment *ws,
+                         uint64_t floor, struct incoming *in, size_t *n)
+{
     for (uint32_t slot = 0; slot < ws->slots; slot++) {
         struct cbd_record r;
         int error = cbd_load_record(b->cache, ws->id, slot, &r);
@@ -161,20 +181,62 @@ static int insert_window(struct cbd_backend *b, const struct cbd_warm_segment *w
         if (error != 0)
             return CBD_E_CORRUPT; /* it was sound a moment ago */
         if (r.type == CBD_M_RECORD_VOID || (r.order <= floor && !CBD_CANARY(WARM_SHOWS_OLD)) ||
-            r.order > b->warm.above || (r.order < horizon && !CBD_CANARY(WARM_SHOWS_FORGOTTEN)))
+            r.order > b->warm.above ||
+            (r.order < b->state.horizon && !CBD_CANARY(WARM_SHOWS_FORGOTTEN)))
             continue;
-        error = cbd_index_add_old(b, &r, ws->id);
-        if (error != 0)
-            return error;
-        cbd_count(&b->reclaim_stats.recovered_records, 1);
+        in[(*n)++] = (struct incoming){r.order, ws->id, slot};
     }
     return 0;
 }
 
-/* A segment that was reclaimed since the attach belongs to somebody else by now. */
-static bool gone(const struct cbd_backend *b, const struct cbd_warm_segment *ws)
+/* Whether a segment that was read may have records that a step brings in. */
+static bool has_incoming(const struct cbd_backend *b, const struct cbd_warm_segment *ws)
 {
-    return ws->order_max < b->state.horizon;
+    return !gone(b, ws) && b->cache->segments[ws->id].order_min <= b->warm.above;
+}
+
+/* H1: newest first. */
+static int insert_incoming(struct cbd_backend *b, struct incoming *in, size_t n)
+{
+    int error = 0;
+
+    cbd_sort(in, n, sizeof(*in), order_falls);
+    for (size_t i = 0; i < n && error == 0; i++) {
+        struct cbd_record r;
+
+        if (cbd_load_record(b->cache, in[i].segment, in[i].slot, &r) != 0)
+            return CBD_E_CORRUPT;
+        error = cbd_index_add_old(b, &r, in[i].segment);
+        if (error == 0)
+            cbd_count(&b->reclaim_stats.recovered_records, 1);
+    }
+    return error;
+}
+
+/* Every record with floor < order <= above of the segments that were read. */
+static int bring_in(struct cbd_backend *b, uint64_t floor)
+{
+    struct cbd_env *env = b->cache->env;
+    const struct cbd_warm *w = &b->warm;
+    struct incoming *in;
+    size_t slots = 0, n = 0;
+    int error = 0;
+
+    for (uint32_t i = 0; i < w->next; i++)
+        if (has_incoming(b, &w->segments[i]))
+            slots += w->segments[i].slots;
+    if (slots == 0)
+        return 0;
+    in = env->ops->alloc(env, slots * sizeof(*in));
+    if (in == NULL)
+        return CBD_E_NOMEM;
+    for (uint32_t i = 0; i < w->next && error == 0; i++)
+        if (has_incoming(b, &w->segments[i]))
+            error = find_incoming(b, &w->segments[i], floor, in, &n);
+    if (error == 0)
+        error = insert_incoming(b, in, n);
+    env->ops->free(env, in, slots * sizeof(*in));
+    return error;
 }
 
 /* What is cold is clean, and of orders up to `above`. */
@@ -190,7 +252,6 @@ static int give_up(struct cbd_backend *b)
 int cbd_warm_step(struct cbd_backend *b)
 {
     struct cbd_warm *w = &b->warm;
-    const struct cbd_segment *segments = b->cache->segments;
     uint64_t floor = 0;
     int error = 0;
 
@@ -206,12 +267,7 @@ int cbd_warm_step(struct cbd_backend *b)
         w->next++;
         floor = w->next < w->count ? w->segments[w->next].order_max : 0;
     }
-    for (uint32_t i = 0; i < w->next && error == 0; i++) {
-        const struct cbd_warm_segment *ws = &w->segments[i];
-
-        if (!gone(b, ws) && segments[ws->id].order_min <= w->above)
-            error = insert_window(b, ws, floor);
-    }
+    error = bring_in(b, floor);
     if (error != 0)
         return error;
     w->above = floor;

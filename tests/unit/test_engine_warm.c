@@ -67,6 +67,53 @@ static void nothing_old_is_seen_between_two_steps(void **state)
     rig_destroy(r);
 }
 
+/* A reader in a step, before its lock number `at`. */
+static struct {
+    uint64_t at, seen;
+} intruder;
+
+static void intrude(struct cbd_env *env, enum cbd_yield why)
+{
+    struct rig *r = (struct rig *)(void *)((char *)env - offsetof(struct rig, env));
+
+    if (why != CBD_YIELD_LOCK || intruder.seen++ != intruder.at)
+        return;
+    r->ops.yield = NULL;
+    rig_check_all(r);
+}
+
+/*
+ * H1: three streams write the same ten blocks in turn, then ten others. The newest version of each is
+ * shown, or none.
+ */
+static void nothing_old_is_seen_inside_a_step(void **state)
+{
+    bool came = true;
+
+    (void)state;
+    for (uint64_t at = 0; came; at++) {
+        struct rig *r = rig_create(&(struct rig_config){.streams = 3, .share_segments = 24});
+
+        rig_attach(r);
+        for (uint64_t i = 0; i < 150; i++) {
+            r->lane = (unsigned)(i % 3);
+            rig_write(r, (i / 30 * 10 + i * 7 % 10) * BLOCK, BLOCK, 0);
+        }
+        rig_detach(r);
+        r->background = false;
+        r->config.attach.no_fill = true;
+        rig_attach(r);
+        intruder.at = at;
+        intruder.seen = 0;
+        r->ops.yield = intrude;
+        warm_up(r);
+        came = r->ops.yield == NULL;
+        r->ops.yield = NULL;
+        rig_destroy(r);
+    }
+    assert_true(intruder.at > 50);
+}
+
 /*
  *   stream 0   [ x=1  .  .  .  .  .  .  .  .  closed last ]
  *   stream 1          [ x=2 ... closed ] [ open ]
@@ -229,6 +276,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_attach_reads_a_part_and_the_rest_comes_later),
         cmocka_unit_test(nothing_old_is_seen_between_two_steps),
+        cmocka_unit_test(nothing_old_is_seen_inside_a_step),
         cmocka_unit_test(the_older_of_two_segments_is_held_back),
         cmocka_unit_test(damage_in_a_cold_segment_costs_only_warmth),
         cmocka_unit_test(work_goes_on_while_it_warms_up),
