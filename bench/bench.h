@@ -36,6 +36,8 @@ struct bench_rig {
     uint64_t data_off;    /* the share's segments */
     uint64_t floor_off;   /* no backend owns what is behind: the floors store here */
     uint64_t floor_bytes;
+    const uint64_t *lines; /* zeroes, as much as the index takes: what a lookup has to load from */
+    uint64_t line_count;   /* of 64 bytes */
     /* between bench_rig_start() and bench_rig_stop() */
     struct cbd_cache *cache;
     struct cbd_backend *backend;
@@ -96,6 +98,7 @@ void bench_must(int error, const char *what);
 bench_run bench_floor_write_shim, bench_floor_write_shim_crc;
 bench_run bench_floor_write_raw, bench_floor_write_raw_crc;
 bench_run bench_floor_read, bench_floor_read_crc;
+bench_run bench_floor_lookup, bench_floor_lookup_crc;
 
 /* --- figures.c ------------------------------------------------------------------------------- */
 
@@ -107,6 +110,7 @@ enum bench_figure_id {
     BENCH_READ_SCALING,
     BENCH_WRITE_TWO,
     BENCH_READ_TWO,
+    BENCH_READ_LOOKUP,
     BENCH_OF_MODE, /* the figures above are taken without and with checksums */
     BENCH_INDEX = 2 * BENCH_OF_MODE,
     BENCH_RECOVERY,

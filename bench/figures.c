@@ -64,7 +64,13 @@ struct samples {
                                           0},                                                      \
              [(crc) + BENCH_READ_TWO] = {"read_two" suffix, "throughput of two readers" with,      \
                                          "of two floors",   "ns",                                  \
-                                         NO_GOAL,           0}
+                                         NO_GOAL,           0},                                    \
+             [(crc) + BENCH_READ_LOOKUP] = {"read_lookup" suffix,                                  \
+                                            "read hit, by a floor that looks up" with,             \
+                                            "x floor",                                             \
+                                            "ns",                                                  \
+                                            NO_GOAL,                                               \
+                                            0}
 
 static const struct figure figures[BENCH_FIGURES] = {
     OF_MODE(0, "", ""),

@@ -4,7 +4,8 @@
  *
  * A write is a non-temporal copy of a block to consecutive places, a fence, a line appended to
  * another consecutive place, a fence. Once by the calls that the engine uses, once as a plain loop;
- * whichever is faster counts. A read is a memcpy() from a random place.
+ * whichever is faster counts. A read is a memcpy() from a random place, or from one that has to be
+ * looked up first.
  */
 #include <string.h>
 
@@ -133,8 +134,21 @@ void bench_floor_write_raw_crc(struct bench_rig *rig, const struct bench_slice *
     write_raw(rig, slice, true);
 }
 
+/*
+ * Two loads from memory as large as the index, the second from a place that the first one decides.
+ * What they bring is zero, which only the compiler does not know.
+ */
+static inline uint64_t look_up(const struct bench_rig *rig, uint64_t seed, uint64_t n)
+{
+    const uint64_t words = LINE_BYTES / sizeof(uint64_t);
+    uint64_t first = rig->lines[bench_random(seed ^ 1, n, rig->line_count) * words];
+
+    return rig->lines[bench_random(seed ^ 2, n + first, rig->line_count) * words];
+}
+
 /* Places as the engine's payloads have them: any line of the range that it has filled. */
-static inline void read_places(struct bench_rig *rig, const struct bench_slice *slice, bool crc)
+static inline void read_places(struct bench_rig *rig, const struct bench_slice *slice, bool lookup,
+                               bool crc)
 {
     uint64_t places = rig->blocks;
     const uint8_t *base = rig->pm->base + rig->data_off;
@@ -142,7 +156,8 @@ static inline void read_places(struct bench_rig *rig, const struct bench_slice *
     uint32_t sum = 0;
 
     for (uint64_t n = slice->first; n < slice->first + slice->count; n++) {
-        uint64_t place = bench_random(slice->seed, n, places);
+        uint64_t found = lookup ? look_up(rig, slice->seed, n) : 0;
+        uint64_t place = bench_random(slice->seed, n + found, places);
 
         memcpy(out, base + place * (BENCH_BLOCK_BYTES + LINE_BYTES), sizeof(out));
         __asm__ volatile("" : : "r"(out) : "memory");
@@ -154,10 +169,20 @@ static inline void read_places(struct bench_rig *rig, const struct bench_slice *
 
 void bench_floor_read(struct bench_rig *rig, const struct bench_slice *slice)
 {
-    read_places(rig, slice, false);
+    read_places(rig, slice, false, false);
 }
 
 void bench_floor_read_crc(struct bench_rig *rig, const struct bench_slice *slice)
 {
-    read_places(rig, slice, true);
+    read_places(rig, slice, false, true);
+}
+
+void bench_floor_lookup(struct bench_rig *rig, const struct bench_slice *slice)
+{
+    read_places(rig, slice, true, false);
+}
+
+void bench_floor_lookup_crc(struct bench_rig *rig, const struct bench_slice *slice)
+{
+    read_places(rig, slice, true, true);
 }
