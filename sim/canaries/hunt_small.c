@@ -7,10 +7,10 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "limit.h"
 #include "scenario.h"
 #include "sim_base.h"
 
@@ -112,14 +112,6 @@ struct search {
     struct sim_tried tried;
 };
 
-/* Of processor time, so that the result does not depend on what else the machine does. */
-static void limit_time(void)
-{
-    const struct itimerval limit = {.it_value = {.tv_sec = SECONDS_MAX}};
-
-    (void)setitimer(ITIMER_PROF, &limit, NULL);
-}
-
 /* In the child: from workload shared->at on; `one`: only that. */
 static void search(struct search *shared, enum cbd_canary_id canary, bool one)
 {
@@ -131,7 +123,7 @@ static void search(struct search *shared, enum cbd_canary_id canary, bool one)
     for (; make(shared->at, &w, &t, from, sizeof(from)); shared->at++) {
         w.config.canary = canary;
         SIM_REQUIRE(sim_workload_valid(&w, why, sizeof(why), NULL));
-        limit_time();
+        sim_limit_seconds(SECONDS_MAX);
         sim_try_run(&w, &t, &shared->tried);
         shared->failed = shared->tried.failures != 0;
         if (shared->failed || one)

@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "limit.h"
 #include "rng.h"
 #include "sim_base.h"
 
@@ -115,9 +116,9 @@ static void work(struct explorer *e, uint32_t job)
     uint64_t k;
 
     while (claim(e, job, &k)) {
-        alarm(UNIT_SECONDS_MAX);
+        sim_limit_seconds(UNIT_SECONDS_MAX);
         sim_explore_one(e->x, unit_of(e->x, k), &s->result[k % RING]);
-        alarm(0);
+        sim_limit_seconds(0);
         __atomic_store_n(&s->ready[k % RING], 1, __ATOMIC_RELEASE);
         __atomic_store_n(&s->at[job], IDLE, __ATOMIC_RELEASE);
     }
