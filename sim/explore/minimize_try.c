@@ -3,15 +3,17 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "limit.h"
 #include "minimize_impl.h"
 #include "sim_base.h"
 
 #define SEEDS 4u
+#define SEEDS_OF_CHANCE 16u /* where the schedule has to go one way of many */
 #define SMALL_OPS 8u
+#define NEAR_SUBSETS 4u /* at most, beside the crash that there was */
 /* A candidate that runs longer than this is taken for one that hangs. */
 #define SECONDS_MAX 30u
 
@@ -42,14 +44,6 @@ static void try_seeds(struct minimizer *z, const struct sim_try *t, uint32_t see
     trial->done = true;
 }
 
-/* Of processor time, so that the result does not depend on what else the machine does. */
-static void limit_time(void)
-{
-    const struct itimerval limit = {.it_value = {.tv_sec = SECONDS_MAX}};
-
-    (void)setitimer(ITIMER_PROF, &limit, NULL);
-}
-
 /* Returns the signal that it died by, 0: none. */
 static int run_child(struct minimizer *z, const struct sim_try *t, uint32_t seeds)
 {
@@ -65,7 +59,7 @@ static int run_child(struct minimizer *z, const struct sim_try *t, uint32_t seed
         (void)setrlimit(RLIMIT_CORE, &no_core);
         if (freopen("/dev/null", "w", stderr) == NULL)
             _exit(1);
-        limit_time();
+        sim_limit_seconds(SECONDS_MAX);
         try_seeds(z, t, seeds);
         _exit(0);
     }
@@ -93,7 +87,13 @@ bool minimize_find(struct minimizer *z)
     struct sim_try t = settings(z);
     struct sim_work_cut near = z->next.cut;
 
-    z->signal = run_child(z, &t, 1);
+    if (near.where == SIM_WORK_NOWHERE) {
+        t.strategy = SIM_STRATEGY_NONE; /* what fails without a power cut needs no other run */
+        z->signal = run_child(z, &t, 1);
+        t = settings(z);
+    }
+    if (z->signal == 0 && z->shared->tried.failures == 0)
+        z->signal = run_child(z, &t, 1);
     if (z->signal == 0 && z->shared->tried.failures == 0 && near.where != SIM_WORK_NOWHERE) {
         /* Its own cut does not show it; what was seen there once may have no words. */
         memset(&z->next.cut, 0, sizeof(z->next.cut));
@@ -118,11 +118,18 @@ static bool accept_in_place(struct minimizer *z)
     return true;
 }
 
+static uint32_t seeds_of(const struct minimizer *z)
+{
+    if (z->next.count > SMALL_OPS || z->one_seed)
+        return 1;
+    return z->next.config.schedule == SIM_SCHEDULE_SERIAL ? SEEDS : SEEDS_OF_CHANCE;
+}
+
 bool minimize_accept(struct minimizer *z, bool exact)
 {
     struct sim_try t = settings(z);
     struct sim_work_cut near = z->next.cut;
-    uint32_t seeds = z->next.count <= SMALL_OPS && !z->one_seed ? SEEDS : 1;
+    uint32_t seeds = seeds_of(z);
     char why[256];
     int died;
 
@@ -149,6 +156,7 @@ bool minimize_accept(struct minimizer *z, bool exact)
     } else {
         memset(&z->next.cut, 0, sizeof(z->next.cut));
         t.near = &near;
+        t.subsets = t.subsets < NEAR_SUBSETS ? t.subsets : NEAR_SUBSETS;
     }
     died = run_child(z, &t, seeds);
     if (died != z->signal || (died == 0 && z->shared->tried.failures == 0))
