@@ -310,6 +310,37 @@ static void without_consistency_only_the_newest_is_written(void **state)
     end(t);
 }
 
+/* One pass for all: of a drain the open epoch too, else all that are closed. */
+static void without_consistency_one_flush_is_enough(void **state)
+{
+    (void)state;
+    for (int drain = 0; drain < 2; drain++) {
+        struct timed *t = begin((struct cbd_attach_options){.backend_consistency_off = true,
+                                                            .dirty_start_percent = 40});
+
+        for (uint64_t i = 0; i < 10; i++) {
+            timed_write(t, i % 4 * 65536, 4096, 0);
+            if (i < 9 || drain == 0)
+                rig_flush(t->rig);
+        }
+        assert_int_equal(t->rig->trace_count, 0);
+        if (drain != 0) {
+            rig_write_back(t->rig);
+        } else {
+            struct cbd_attach_options o = t->rig->config.attach;
+
+            o.dirty_start_percent = 0;
+            tune(t, &o, 0);
+            assert_int_equal(rig_step_to_idle(t->rig, 0), 0);
+        }
+        assert_int_equal(events(t->rig, CBD_DISK_WRITE), 4);
+        assert_int_equal(events(t->rig, CBD_DISK_FLUSH), 1);
+        assert_int_equal(rig_stats(t->rig).dirty_bytes, 0);
+        rig_check_disk(t->rig, 0);
+        end(t);
+    }
+}
+
 /* P1 and P5 hold: what was acknowledged survives a crash in the middle of such a pass. */
 static void without_consistency_nothing_is_lost(void **state)
 {
@@ -472,6 +503,7 @@ int main(void)
         cmocka_unit_test(a_piece_larger_than_the_bound_goes_in_alone),
         cmocka_unit_test(a_bound_over_a_dead_disk_fails_after_t),
         cmocka_unit_test(without_consistency_only_the_newest_is_written),
+        cmocka_unit_test(without_consistency_one_flush_is_enough),
         cmocka_unit_test(without_consistency_nothing_is_lost),
         cmocka_unit_test(memory_is_bounded_without_consistency),
         cmocka_unit_test(the_queue_is_as_deep_as_it_may_be),
