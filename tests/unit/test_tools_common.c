@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the tools share: sizes, command lines, messages, JSON, UUIDs, progress. */
+/* What the tools share: sizes, command lines, messages, JSON, UUIDs, progress, answers. */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "tool_answer.h"
 #include "tool_exit.h"
+#include "tool_interrupt.h"
 #include "tool_json.h"
 #include "tool_message.h"
 #include "tool_options.h"
@@ -219,10 +223,10 @@ static void options_are_read_in_any_order(void **state)
     char keys[256];
 
     (void)state;
-    assert_int_equal(parse(&parser, &usage, keys,
-                           WORDS("/dev/x", "-f", "--size=4K", "--size", "5", "-s6", "-q",
-                                 "--discard-dirty")),
-                     CBD_TOOL_OPERANDS);
+    assert_int_equal(
+        parse(&parser, &usage, keys,
+              WORDS("/dev/x", "-f", "--size=4K", "--size", "5", "-s6", "-q", "--discard-dirty")),
+        CBD_TOOL_OPERANDS);
     assert_string_equal(keys, "102 115=4K 115=5 115=6 113 300 ");
     assert_int_equal(parser.operand_count, 1);
     assert_string_equal(parser.operands[0], "/dev/x");
@@ -238,8 +242,7 @@ static void options_stop_at_a_subcommand(void **state)
     (void)state;
     u.stop_at_operand = true;
     u.operands_max = 3;
-    assert_int_equal(parse(&parser, &u, keys, WORDS("-f", "stat", "-z", "x")),
-                     CBD_TOOL_OPERANDS);
+    assert_int_equal(parse(&parser, &u, keys, WORDS("-f", "stat", "-z", "x")), CBD_TOOL_OPERANDS);
     assert_string_equal(keys, "102 ");
     assert_int_equal(parser.operand_count, 3);
 }
@@ -414,6 +417,79 @@ static void progress_is_silent_without_a_terminal(void **state)
     assert_string_equal(capture_end(stderr), "");
 }
 
+/* A child that asks with `typed` on standard input, which stays open; 0: it got `want`. */
+static int asks(const char *typed, size_t len, const char *want, void (*before)(void))
+{
+    int in[2], status;
+    pid_t pid;
+
+    assert_int_equal(pipe(in), 0);
+    assert_int_equal(write(in[1], typed, len), len);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        char answer[4] = "?";
+
+        dup2(in[0], STDIN_FILENO);
+        if (want == NULL)
+            close(in[1]);
+        before();
+        if (!cbd_tool_answer(answer, sizeof(answer)))
+            _exit(1);
+        _exit(want != NULL && strcmp(answer, want) == 0 ? 0 : 2);
+    }
+    if (want == NULL)
+        close(in[1]);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    if (want != NULL)
+        close(in[1]);
+    close(in[0]);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static void nothing(void)
+{
+}
+
+static void signal_first(void)
+{
+    cbd_tool_interrupt_catch();
+    raise(SIGINT);
+}
+
+static void signal_later(void)
+{
+    cbd_tool_interrupt_catch();
+    if (fork() == 0) {
+        usleep(20000);
+        kill(getppid(), SIGTERM);
+        _exit(0);
+    }
+}
+
+static void an_answer_is_one_line(void **state)
+{
+    static const char long_line[] =
+        "yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\nn\n";
+
+    (void)state;
+    assert_int_equal(asks("y\nn\n", 4, "y", nothing), 0);
+    assert_int_equal(asks("\n", 1, "", nothing), 0);
+    assert_int_equal(asks(long_line, sizeof(long_line) - 1, "yyy", nothing), 0);
+    assert_int_equal(asks("y", 1, NULL, nothing), 1);
+    assert_int_equal(asks("", 0, NULL, nothing), 1);
+}
+
+/* No signal is slept over: before the question, or while nobody answers. */
+static void a_signal_ends_a_question(void **state)
+{
+    (void)state;
+    assert_int_equal(asks("", 0, "y", signal_first), 1);
+    assert_int_equal(asks("", 0, "y", signal_later), 1);
+    assert_int_equal(asks("y\n", 2, "y", signal_first), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -431,6 +507,8 @@ int main(void)
         cmocka_unit_test(json_to_a_full_device_is_an_error),
         cmocka_unit_test(progress_lines_for_programs),
         cmocka_unit_test(progress_is_silent_without_a_terminal),
+        cmocka_unit_test(an_answer_is_one_line),
+        cmocka_unit_test(a_signal_ends_a_question),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

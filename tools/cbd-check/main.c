@@ -9,7 +9,7 @@
 #include "cbd/check.h"
 #include "cbd/pcache.h"
 #include "cbd/shim/env.h"
-#include "interrupt.h"
+#include "tool_interrupt.h"
 #include "mend.h"
 #include "pcache.h"
 #include "report.h"
@@ -232,7 +232,7 @@ static int progress(void *arg, uint64_t done, uint64_t total)
 {
     struct run *run = arg;
 
-    if (interrupt_came()) {
+    if (cbd_tool_interrupt_came()) {
         run->cancelled = true;
         return CBD_E_TIMEDOUT;
     }
@@ -278,7 +278,7 @@ static int check(const struct cbd_tool_device *device, const struct arguments *a
     int code = CBD_EXIT_CLEAN;
     int error;
 
-    interrupt_catch();
+    cbd_tool_interrupt_catch();
     cbd_tool_progress_open(&run.progress, a->progress_fd);
     report_open(&run.report, a->path, a->json, a->verbose, a->quiet);
     error = cbd_check_run(device->pm, device->env, &check_options, found, &run, summary);

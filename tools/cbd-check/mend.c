@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "answer.h"
+#include "tool_answer.h"
 #include "cbd/repair.h"
-#include "interrupt.h"
+#include "tool_interrupt.h"
 #include "report.h"
 #include "tool_exit.h"
 #include "tool_message.h"
@@ -34,7 +34,7 @@ static int progress(void *arg, uint64_t done, uint64_t total)
 {
     struct mend *m = arg;
 
-    if (interrupt_came()) {
+    if (cbd_tool_interrupt_came()) {
         m->cancelled = true;
         return CBD_E_TIMEDOUT;
     }
@@ -62,22 +62,22 @@ static void pause_progress(struct mend *m)
 /* An empty line takes the default. What is no answer is asked again. */
 static enum cbd_repair_answer ask(struct mend *m, bool yes)
 {
-    char first;
+    char answer[4];
 
     for (;;) {
         printf("    repair it? %s, a for all, q to end: ", yes ? "[y]/n" : "y/[n]");
         fflush(stdout);
-        if (interrupt_came() || !answer_read(&first) || first == 'q') {
+        if (!cbd_tool_answer(answer, sizeof(answer)) || answer[0] == 'q') {
             m->cancelled = true;
             return CBD_REPAIR_STOP;
         }
-        if (first == '\n')
+        if (answer[0] == '\0')
             return yes ? CBD_REPAIR_FIX : CBD_REPAIR_SKIP;
-        if (first == 'a')
+        if (answer[0] == 'a')
             m->all = true;
-        if (first == 'a' || first == 'y')
+        if (answer[0] == 'a' || answer[0] == 'y')
             return CBD_REPAIR_FIX;
-        if (first == 'n')
+        if (answer[0] == 'n')
             return CBD_REPAIR_SKIP;
     }
 }
@@ -89,7 +89,7 @@ static enum cbd_repair_answer decide(void *arg, const struct cbd_repair_offer *o
 
     pause_progress(m);
     report_offer(&m->report, offer);
-    if (interrupt_came()) {
+    if (cbd_tool_interrupt_came()) {
         m->cancelled = true;
         answer = CBD_REPAIR_STOP;
     } else if (offer->possible && (m->options->policy == MEND_YES || m->all)) {
@@ -158,7 +158,7 @@ int mend_run(struct cbd_pmem *pm, struct cbd_env *env, const struct mend_options
         cbd_tool_error_code(options->path, "cannot be checked", CBD_E_NOMEM);
         return CBD_EXIT_OPERATIONAL;
     }
-    interrupt_catch();
+    cbd_tool_interrupt_catch();
     m->options = options;
     m->pm = pm;
     m->env = env;

@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 #include "cbd/pcache.h"
-#include "interrupt.h"
+#include "tool_interrupt.h"
 #include "tool_exit.h"
 #include "tool_json.h"
 #include "tool_message.h"
@@ -30,7 +30,7 @@ static int progress(void *arg, uint64_t done, uint64_t total)
 {
     struct run *run = arg;
 
-    run->cancelled = run->cancelled || interrupt_came();
+    run->cancelled = run->cancelled || cbd_tool_interrupt_came();
     if (run->cancelled || run->quiet)
         return run->cancelled;
     if (!run->passing)
@@ -143,7 +143,7 @@ int pcache_check(const struct cbd_tool_device *device, const struct pcache_optio
     unsigned what = 0;
     int code = CBD_EXIT_CLEAN, error;
 
-    interrupt_catch();
+    cbd_tool_interrupt_catch();
     cbd_tool_progress_open(&run.progress, o->progress_fd);
     report_open(&report, device->path, o->json, o->verbose, o->quiet);
     sink.arg = &report;

@@ -2,7 +2,7 @@
 /* Writes metadata of a dm-pcache device again; what is replaced goes to the undo file first. */
 #include <stdio.h>
 
-#include "answer.h"
+#include "tool_answer.h"
 #include "cbd/pcache.h"
 #include "pcache.h"
 #include "tool_exit.h"
@@ -79,15 +79,15 @@ static void say(const struct cbd_tool_device *device, unsigned what, const char 
 /* Whether to go on. An empty line is a yes: nothing is lost by it. */
 static bool ask(void)
 {
-    char first;
+    char answer[4];
 
     do {
         printf("    write it again? It costs nothing: log and data stay as they are. [y]/n: ");
         fflush(stdout);
-        if (!answer_read(&first))
+        if (!cbd_tool_answer(answer, sizeof(answer)))
             return false;
-    } while (first != 'y' && first != 'n' && first != '\n');
-    return first != 'n';
+    } while (answer[0] != 'y' && answer[0] != 'n' && answer[0] != '\0');
+    return answer[0] != 'n';
 }
 
 int pcache_mend(const struct cbd_tool_device *device, const struct pcache_options *options,

@@ -10,6 +10,7 @@
 
 #include "cbd/check.h"
 #include "format_tool.h"
+#include "tool_answer.h"
 #include "tool_exit.h"
 #include "tool_message.h"
 #include "tool_size.h"
@@ -64,8 +65,8 @@ static int ask(const struct arguments *a, const char *what)
     cbd_tool_error(a->path, "%s", what);
     fprintf(stderr, "Overwrite it? [y/N] ");
     fflush(stderr);
-    if (fgets(answer, sizeof(answer), stdin) != NULL &&
-        (strcmp(answer, "y\n") == 0 || strcmp(answer, "yes\n") == 0))
+    if (cbd_tool_answer(answer, sizeof(answer)) &&
+        (strcmp(answer, "y") == 0 || strcmp(answer, "yes") == 0))
         return 0;
     cbd_tool_error(a->path, "not formatted: nothing was written");
     return CBD_EXIT_CANCELLED;

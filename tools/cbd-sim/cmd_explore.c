@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* cbd-sim explore: made-up workloads, as many as there is time for. */
 #include <inttypes.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -11,6 +10,7 @@
 #include "sim_base.h"
 #include "sim_tool.h"
 #include "tool_exit.h"
+#include "tool_interrupt.h"
 #include "tool_json.h"
 #include "tool_message.h"
 #include "tool_options.h"
@@ -60,14 +60,6 @@ static struct cbd_tool_usage usage = {
     .footer = "The last options are the machine's, as docs/simulator.md has them for workloads.\n"
               "Exit status: 0 no violation, 4 violations, 8 it could not be run, 16 usage.",
 };
-
-static volatile sig_atomic_t interrupted;
-
-static void on_signal(int number)
-{
-    (void)number;
-    interrupted = 1;
-}
 
 /* The options: our own, the scenario's settings, the machine's lines. */
 static void make_options(void)
@@ -186,7 +178,7 @@ static bool tick(void *arg)
         fprintf(stderr, "\r%" PRIu64 " units, %" PRIu64 " states, %" PRIu64 " merged\033[K",
                 p->e.totals.done, p->e.totals.executed, p->e.totals.merged);
     }
-    return !interrupted && !p->save_failed;
+    return !cbd_tool_interrupt_came() && !p->save_failed;
 }
 
 static char *settings_text(const struct cbd_explore *e)
@@ -295,13 +287,11 @@ static void print_summary(const struct explorer *p)
 
 static int run(struct explorer *p)
 {
-    struct sigaction action = {.sa_handler = on_signal};
     int error;
 
     if (p->state != NULL && !cbd_explore_load(&p->e, p->state))
         return CBD_EXIT_OPERATIONAL;
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    cbd_tool_interrupt_catch();
     p->e.x.done = unit_done;
     p->e.x.tick = tick;
     p->e.x.arg = p;
