@@ -200,7 +200,8 @@ static int insert_incoming(struct cbd_backend *b, struct incoming *in, size_t n)
 {
     int error = 0;
 
-    cbd_sort(in, n, sizeof(*in), order_falls);
+    if (!CBD_CANARY(WARM_BY_SEGMENT))
+        cbd_sort(in, n, sizeof(*in), order_falls);
     for (size_t i = 0; i < n && error == 0; i++) {
         struct cbd_record r;
 

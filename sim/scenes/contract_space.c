@@ -259,6 +259,40 @@ static void warm_in_order(struct scene *r)
     compare_while_warming(r);
 }
 
+static void on_any_load(void *arg, uint64_t off, size_t len_bytes, bool store)
+{
+    struct scene *r = arg;
+
+    (void)off;
+    if (!store && len_bytes != 0)
+        take_over(r);
+}
+
+static void compare_beside(struct scene *r)
+{
+    scene_compare(r, 0, "inside a step of warming up");
+    r->overtake = compare_beside;
+}
+
+/* H1: two streams write the same blocks in turn, and somebody reads whenever a step reads. */
+static void warm_and_read(struct scene *r)
+{
+    warm_begin(r, 20);
+    for (uint32_t i = 0; i < 132; i++)
+        write_in(r, i % 2, i / 33 * 11 + i * 7 % 11);
+    detach_and_attach(r);
+    if (r->failed)
+        return;
+    r->overtake = compare_beside;
+    r->pmem->access = on_any_load;
+    r->pmem->access_arg = r;
+    while (!r->failed && cbd_backend_step(r->backend[0], CBD_WORK_RECLAIM) > 0)
+        ;
+    r->pmem->access = NULL;
+    r->overtake = NULL;
+    scene_compare(r, 0, "a warm cache shows what is old");
+}
+
 /*
  * H3: there is little space, so the segment of stream 1 with the new block is forgotten while that of
  * stream 0 with the old one stays: it was closed later.
@@ -471,6 +505,7 @@ const struct contract_scene contract_space[] = {
     {"the same, and it is written again", carried_and_written, 0},
     {"the same, and it is flushed first", carried_and_flushed, 0},
     {"cold segments, in their order", warm_in_order, 0},
+    {"cold segments, and somebody reads", warm_and_read, 0},
     {"cold segments, and reclaim", warm_and_reclaimed, 0},
     {"a cold segment is damaged", warm_and_damaged, SCORE(FLIP)},
     {"a bound on what is dirty", dirty_bound, 0},
