@@ -80,25 +80,26 @@ static bool next_header(struct cbd_cache *c, uint32_t id, uint32_t end, uint32_t
 
 /*
  * Slots that headers prove to have been durable although no record is there, and those up to
- * `unread`, which nobody can read, and `begun`, which are not free. Headers stand in the sequence of their slots; of two for one slot
- * the first is of a payload that was given up for want of memory.
+ * `unread`, which nobody can read, and `begun`, which are not free. Headers stand in the sequence of
+ * their slots; of two for one slot the first is of a payload that was given up for want of memory.
+ * Those of lower slots than the last record are passed: a discard behind them has no payload.
  */
 static void find_lost_tail(struct cbd_cache *c, uint32_t id, uint32_t end, uint32_t unread,
                            uint32_t begun, struct cbd_scan *scan)
 {
     uint32_t slots_max = c->super.geo.segment_bytes / (uint32_t)sizeof(struct cbd_m_record);
     uint32_t limit = cbd_payload_limit(&c->super.geo, scan->records + 1);
-    uint32_t slot = scan->records; /* no header is of a lower one */
+    uint32_t slot = 0;
     struct cbd_loaded_header head;
     uint32_t payload_off;
     bool any = false;
 
     while (next_header(c, id, end, limit, &head, &payload_off) && head.h.slot >= slot &&
            head.h.slot < slots_max && head.h.len_bytes <= limit - payload_off) {
-        if (head.h.slot - head.h.behind > scan->durable)
-            scan->durable = head.h.slot - head.h.behind;
         slot = head.h.slot;
-        any = true;
+        if (slot >= scan->records && slot - head.h.behind > scan->durable)
+            scan->durable = slot - head.h.behind;
+        any = any || slot >= scan->records;
         end = (payload_off + head.h.len_bytes + CBD_LINE_BYTES - 1) & ~(CBD_LINE_BYTES - 1);
     }
     if (unread > scan->records)
