@@ -21,7 +21,9 @@
  * M5  a record goes by one void record over its slot, durable before the next store, and of one
  *     segment the highest slot goes first. It was damaged, or the caller has given it up: a torn
  *     void is a damaged record in the same place, whose header says the same range;
- * M6  the caller has been told which bytes a store replaces, and has returned, before the store.
+ * M6  the caller has been told which bytes a store replaces, and has returned, before the store;
+ * M7  before something dirty of a backend is given up, everything clean of it has gone, durably:
+ *     older clean versions would show in its place while the disk may have newer ones.
  *
  * So a power cut leaves what was there, a part of the repairs, and at most one structure between
  * two contents: an entry of which one copy is whole, or a record that counts as damaged. The next
@@ -87,16 +89,21 @@ static void new_name(struct cbd_backend_config *config, uint32_t id)
     config->name[len] = (char)('0' + id % 10);
 }
 
+/* Everything counts again, also what was forgotten: a fill among it may be older than the disk. M7 */
 static int mend_state(struct cbd_repair *r, uint32_t id)
 {
     struct cbd_backend_state *state = &r->k->cache.states[id];
+    bool used = r->k->cache.configs[id].used == CBD_M_BACKEND_USED;
     bool lost = !r->k->state_valid[id];
-    int error;
+    int error = 0;
 
     *state = (struct cbd_backend_state){.seq = lost ? 0 : state->seq};
-    if (r->k->cache.configs[id].used == CBD_M_BACKEND_USED)
+    if (used) {
         state->flags = CBD_M_STATE_ATTACHED;
-    error = cbd_mend_state(r, id, lost);
+        error = cbd_mend_forget_clean(r, id);
+    }
+    if (error == 0)
+        error = cbd_mend_state(r, id, lost);
     r->k->state_valid[id] = error == 0;
     return error;
 }
@@ -105,30 +112,35 @@ static int mend_segment(struct cbd_repair *r, const struct cbd_mend *m)
 {
     struct cbd_check *k = r->k;
     uint32_t id = m->finding.segment;
+    bool finds = m->kind != CBD_MEND_SEGMENT_CLOSE;
     struct cbd_found_segment found;
     bool certain;
-    const char *why = m->kind == CBD_MEND_SEGMENT_FIND ? cbd_find_entry(r, id, &found, &certain)
-                                                       : cbd_close_entry(r, id, &found);
+    int error = 0;
 
-    if (why != NULL)
+    if ((finds ? cbd_find_entry(r, id, &found, &certain) : cbd_close_entry(r, id, &found)) != NULL)
         return CBD_E_AGAIN;
     k->cache.segments[found.id].entry = found.entry;
     cbd_segment_seeds(&k->cache, found.id, &k->cache.segments[found.id]);
-    if (found.entry.status == CBD_M_SEGMENT_CLOSED) {
-        int error = cbd_void_unfinished(r, &found);
-
-        if (error != 0)
-            return error;
-    }
+    if (found.entry.status == CBD_M_SEGMENT_CLOSED)
+        error = cbd_void_unfinished(r, &found);
     k->entries[found.id].dirty_first = found.dirty_first;
     k->entries[found.id].dirty_last = found.dirty_last;
-    if (m->kind == CBD_MEND_SEGMENT_FIND) {
-        k->entries[found.id].plan = CBD_CHECK_PLAN_SCAN;
+    if (finds) {
+        k->entries[found.id].plan =
+            found.entry.status == CBD_M_SEGMENT_CLOSED ? CBD_CHECK_PLAN_SCAN : CBD_CHECK_PLAN_SKIP;
+        k->entries[found.id].durable = found.durable;
         k->entries_lost--;
         if (found.entry.owner != 0)
             k->out->backends[found.entry.owner - 1].segments++;
     }
-    return cbd_mend_entry(r, found.id, m->kind == CBD_MEND_SEGMENT_FIND);
+    if (finds && found.dirty_first != 0)
+        k->dirty_order_min[found.entry.owner - 1u] =
+            cbd_min64(k->dirty_order_min[found.entry.owner - 1u], found.dirty_order_min);
+    if (error == 0 && m->loses) {
+        r->forgotten[found.entry.owner - 1u] = false; /* there is more of it now */
+        error = cbd_mend_forget_clean(r, found.entry.owner - 1u);
+    }
+    return error == 0 ? cbd_mend_entry(r, found.id, finds) : error;
 }
 
 static int mend_free(struct cbd_repair *r, uint32_t id)
@@ -189,7 +201,7 @@ static int mend_header(struct cbd_repair *r, const struct cbd_check_finding *f)
 }
 
 /* M4 */
-static int mend_forget(struct cbd_repair *r, uint32_t backend, uint64_t order)
+int cbd_mend_forget(struct cbd_repair *r, uint32_t backend, uint64_t order)
 {
     struct cbd_backend_state *state = &r->k->cache.states[backend];
 
@@ -199,11 +211,26 @@ static int mend_forget(struct cbd_repair *r, uint32_t backend, uint64_t order)
     return cbd_mend_state(r, backend, false);
 }
 
+/* M4, M7, M5 */
+static int mend_void(struct cbd_repair *r, const struct cbd_mend *m)
+{
+    const struct cbd_check_finding *f = &m->finding;
+    int error = 0;
+
+    if (m->forget && CBD_CANARY(REPAIR_HORIZON_LATE))
+        error = cbd_mend_void(r, f->segment, f->slot, r->k->entries[f->segment].durable);
+    if (m->forget && error == 0)
+        error = cbd_mend_forget(r, f->backend, m->order);
+    if (error == 0 && m->loses)
+        error = cbd_mend_forget_clean(r, f->backend);
+    return error == 0 ? cbd_mend_void(r, f->segment, f->slot, r->k->entries[f->segment].durable)
+                      : error;
+}
+
 static int mend_one(struct cbd_repair *r, const struct cbd_mend *m)
 {
     const struct cbd_check_finding *f = &m->finding;
     struct cbd_check *k = r->k;
-    int error = 0;
 
     switch (m->kind) {
     case CBD_MEND_SUPER:
@@ -225,6 +252,7 @@ static int mend_one(struct cbd_repair *r, const struct cbd_mend *m)
         k->cache.states[f->backend].flags |= CBD_M_STATE_ATTACHED;
         return cbd_mend_state(r, f->backend, false);
     case CBD_MEND_SEGMENT_FIND:
+    case CBD_MEND_SEGMENT_GUESS:
     case CBD_MEND_SEGMENT_CLOSE:
         return mend_segment(r, m);
     case CBD_MEND_SEGMENT_FREE:
@@ -234,12 +262,9 @@ static int mend_one(struct cbd_repair *r, const struct cbd_mend *m)
     case CBD_MEND_HEADER:
         return mend_header(r, f);
     case CBD_MEND_FORGET:
-        return mend_forget(r, f->backend, m->order);
+        return cbd_mend_forget(r, f->backend, m->order);
     case CBD_MEND_VOID:
-        if (m->forget)
-            error = mend_forget(r, f->backend, m->order);
-        return error == 0 ? cbd_mend_void(r, f->segment, f->slot, k->entries[f->segment].durable)
-                          : error;
+        return mend_void(r, m);
     default:
         return CBD_E_INVALID;
     }
@@ -250,9 +275,12 @@ static int mend_all(struct cbd_repair *r)
 {
     int error = r->loud ? cbd_mend_settle(r) : 0; /* M1 */
 
+    memset(r->forgotten, 0, sizeof(r->forgotten));
+
     for (int kind = CBD_MEND_NONE + 1; kind < CBD_MEND_KINDS; kind++)
         for (uint32_t i = r->count; i-- > 0 && r->loud && error == 0;) {
-            const struct cbd_mend *m = &r->mends[i];
+            bool rising = kind == CBD_MEND_VOID && CBD_CANARY(REPAIR_LOWEST_FIRST);
+            const struct cbd_mend *m = &r->mends[rising ? r->count - 1 - i : i];
 
             if (m->kind != (enum cbd_mend_kind)kind)
                 continue;

@@ -17,6 +17,7 @@ enum cbd_mend_kind {
     CBD_MEND_SHARE,
     CBD_MEND_ATTACHED,      /* the state: not detached cleanly */
     CBD_MEND_SEGMENT_FIND,  /* an entry that is lost */
+    CBD_MEND_SEGMENT_GUESS, /* one whose segment may have lost records; FIND first (M7) */
     CBD_MEND_SEGMENT_CLOSE, /* an open one that its stream cannot have */
     CBD_MEND_SEGMENT_FREE,
     CBD_MEND_CLOSED, /* what the entry says about its records */
@@ -30,6 +31,7 @@ struct cbd_mend {
     struct cbd_check_finding finding;
     enum cbd_mend_kind kind;
     bool forget;          /* VOID: what is clean up to `order` goes first */
+    bool loses;           /* VOID: something dirty goes, and everything clean before it (M7) */
     uint64_t order;       /* FORGET */
     uint64_t dirty_bytes; /* that it gives up */
 };
@@ -55,6 +57,7 @@ struct cbd_repair {
     bool settled;               /* M1 */
     bool loud;                  /* something was accepted in this round */
     bool stored;                /* something was stored in this round */
+    bool forgotten[CBD_BACKENDS]; /* M7: nothing clean is left of it, in this round */
 };
 
 /* repair_offer.c: what is found goes to the caller; what cannot be repaired apart from the rest */
@@ -66,6 +69,12 @@ void cbd_mend_set_free(struct cbd_mend_set *set, struct cbd_env *env);
 /* repair_plan.c: what can be done about a finding. *mend is complete when offer->possible. */
 void cbd_mend_plan(struct cbd_repair *r, const struct cbd_check_finding *f, struct cbd_mend *mend,
                    struct cbd_repair_offer *offer);
+
+/* repair.c: of what is clean, all whose order is at most `order` */
+int cbd_mend_forget(struct cbd_repair *r, uint32_t backend, uint64_t order) CBD_MUST_CHECK;
+
+/* repair_clean.c: everything that is clean, once a round */
+int cbd_mend_forget_clean(struct cbd_repair *r, uint32_t backend) CBD_MUST_CHECK;
 
 /* repair_store.c: every store of a repair */
 int cbd_mend_settle(struct cbd_repair *r) CBD_MUST_CHECK;
@@ -84,11 +93,16 @@ int cbd_mend_header(struct cbd_repair *r, uint64_t off, const void *bytes,
 struct cbd_found_segment {
     uint32_t id;
     struct cbd_segment_entry entry;
-    uint64_t dirty_first, dirty_last;
+    uint64_t dirty_first, dirty_last; /* epochs; 0: nothing is dirty */
+    uint64_t dirty_order_min;
     uint32_t durable; /* its slots below were */
+    bool gaps;        /* it may have lost records */
 };
 
-/* NULL, or why nothing can be said. *certain: no other backend can have written its records. */
+/*
+ * NULL, or why nothing can be said. *certain: no other backend can have written its records, and it
+ * has lost none.
+ */
 const char *cbd_find_entry(struct cbd_repair *r, uint32_t id, struct cbd_found_segment *out,
                            bool *certain);
 const char *cbd_close_entry(struct cbd_repair *r, uint32_t id, struct cbd_found_segment *out);

@@ -74,9 +74,23 @@ static bool backend_known(const struct plan *p)
            p->k->cache.configs[id].used == CBD_M_BACKEND_USED;
 }
 
+static const char gives_up[] =
+    "forget it, and everything clean: older dirty data or the backing device's comes in its place";
 static const char first_backend[] = "none yet: the backend's entry or state comes first";
+static const char first_segments[] = "none yet: segment entries come first";
 static const char first_writeback[] =
     "none while anything dirty may be older: attach, write it back, then check again";
+
+/*
+ * Why nothing can be done about a record; NULL: something can. What is forgotten must be older than
+ * anything dirty, so all that is dirty has to be known.
+ */
+static const char *not_yet(const struct plan *p)
+{
+    if (!backend_known(p))
+        return first_backend;
+    return p->k->entries_lost != 0 && !CBD_CANARY(REPAIR_FORGETS_UNKNOWN) ? first_segments : NULL;
+}
 
 static void forget_and_void(struct plan *p, uint64_t order)
 {
@@ -92,8 +106,10 @@ static void plan_damaged(struct plan *p)
 {
     const struct cbd_check_finding *f = p->f;
 
-    if (!backend_known(p)) {
-        cannot(p, first_backend);
+    const char *why = not_yet(p);
+
+    if (why != NULL) {
+        cannot(p, why);
     } else if (f->slot + 1 < p->k->entries[f->segment].held) {
         cannot(p, "none while a damaged record behind it stays: that one proves that this one was");
     } else if (!f->dirty && f->record_type == CBD_M_RECORD_FILL) {
@@ -101,7 +117,7 @@ static void plan_damaged(struct plan *p)
     } else if (!f->dirty) {
         forget_and_void(p, f->order_max);
     } else {
-        can(p, CBD_MEND_VOID, "forget it: older data comes back in its place");
+        can(p, CBD_MEND_VOID, gives_up);
         if (f->range_known)
             costs_range(p, f->addr_bytes, f->len_bytes);
         else
@@ -129,10 +145,11 @@ static bool detached(const struct plan *p)
 static void plan_record(struct plan *p)
 {
     const struct cbd_check_finding *f = p->f;
+    const char *why = not_yet(p);
     struct cbd_record r;
 
-    if (!backend_known(p) || cbd_load_record(&p->k->cache, f->segment, f->slot, &r) != 0) {
-        cannot(p, first_backend);
+    if (why != NULL || cbd_load_record(&p->k->cache, f->segment, f->slot, &r) != 0) {
+        cannot(p, why != NULL ? why : first_backend);
         return;
     }
     if (!cbd_check_dirty(p->k, f->backend, &r) && detached(p) &&
@@ -142,7 +159,7 @@ static void plan_record(struct plan *p)
     }
     if (!cbd_check_dirty(p->k, f->backend, &r) && r.type != CBD_M_RECORD_FILL)
         p->mend->forget = forget(p, r.order);
-    can(p, CBD_MEND_VOID, "forget it: older data comes back in its place");
+    can(p, CBD_MEND_VOID, gives_up);
     if (!header_says(p, &r))
         costs_anywhere(p, f->backend, r.len_bytes); /* when the power fails just then */
     else if (r.type != CBD_M_RECORD_FILL)
@@ -161,12 +178,13 @@ static void plan_forget(struct plan *p, const struct cbd_record *r)
 
 static void plan_header(struct plan *p)
 {
+    const char *why = not_yet(p);
     struct cbd_loaded_header head;
     struct cbd_record r;
     uint32_t len;
 
-    if (!backend_known(p) || cbd_load_record(&p->k->cache, p->f->segment, p->f->slot, &r) != 0)
-        cannot(p, first_backend);
+    if (why != NULL || cbd_load_record(&p->k->cache, p->f->segment, p->f->slot, &r) != 0)
+        cannot(p, why != NULL ? why : first_backend);
     else if (cbd_header_again(p->k, p->f->segment, p->f->slot, &r, &head, &len))
         can(p, CBD_MEND_HEADER, "write it again: record and data prove that it is the same");
     else if (!cbd_check_dirty(p->k, p->f->backend, &r))
@@ -181,7 +199,7 @@ static void plan_lost_backend(struct plan *p)
     uint64_t dirty = cbd_owned_dirty_bytes(p->r, p->f->backend, &any);
 
     if (p->k->entries_lost != 0) {
-        cannot(p, "none yet: segment entries come first");
+        cannot(p, first_segments);
         return;
     }
     can(p, CBD_MEND_BACKEND_FREE,
@@ -218,7 +236,7 @@ static void plan_lost_segment(struct plan *p)
         cannot(p, why);
         return;
     }
-    can(p, CBD_MEND_SEGMENT_FIND,
+    can(p, certain ? CBD_MEND_SEGMENT_FIND : CBD_MEND_SEGMENT_GUESS,
         found.entry.status == CBD_M_SEGMENT_FREE
             ? "take it for empty: nothing in it counts"
             : "close it with the records that are found, under their generation");
@@ -271,10 +289,11 @@ static void plan_closed(struct plan *p)
 
 static void plan_data(struct plan *p)
 {
+    const char *why = not_yet(p);
     struct cbd_record r;
 
-    if (!backend_known(p) || cbd_load_record(&p->k->cache, p->f->segment, p->f->slot, &r) != 0)
-        cannot(p, first_backend);
+    if (why != NULL || cbd_load_record(&p->k->cache, p->f->segment, p->f->slot, &r) != 0)
+        cannot(p, why != NULL ? why : first_backend);
     else if (cbd_check_dirty(p->k, p->f->backend, &r))
         plan_record(p);
     else
@@ -283,8 +302,10 @@ static void plan_data(struct plan *p)
 
 static void plan_detached_suspect(struct plan *p)
 {
-    if (!backend_known(p) || p->f->slot == CBD_CHECK_NONE)
-        cannot(p, first_backend);
+    const char *why = not_yet(p);
+
+    if (why != NULL || p->f->slot == CBD_CHECK_NONE)
+        cannot(p, why != NULL ? why : first_backend);
     else
         forget_and_void(p, CBD_ORDER_MAX);
 }
@@ -373,6 +394,7 @@ void cbd_mend_plan(struct cbd_repair *r, const struct cbd_check_finding *f, stru
     else
         plan(&p);
     mend->dirty_bytes = offer->possible ? offer->dirty_bytes : 0;
+    mend->loses = offer->possible && offer->loses;
     if (offer->possible && offer->loses && !r->options->allow_data_loss) {
         offer->possible = false;
         mend->kind = CBD_MEND_NONE;

@@ -8,6 +8,10 @@
  *
  * The owner is nowhere in a segment: it is the one backend whose share is short. The stream is not,
  * either: any will do whose epochs do not fall when the segment comes among its others.
+ *
+ * Nor is it said whether the segment was open, and how many records it had. So what looks like an
+ * unfinished write may as well be a record that was lost. And of one that is lost for certain nothing
+ * says how new it was: the highest epoch and order of a closed segment are those of what is left.
  */
 #include "repair.h"
 
@@ -20,8 +24,10 @@ struct tally {
     uint32_t backend;
     uint32_t valid;
     uint64_t order_max, epoch_max;
-    uint64_t dirty_first, dirty_last;
+    uint64_t dirty_first, dirty_last; /* epochs */
+    uint64_t dirty_order_min;
     uint64_t dirty_bytes;
+    bool gaps; /* a slot without a record, or a payload behind the last: one may be lost */
 };
 
 static int tally_record(void *arg, uint32_t slot, const struct cbd_record *r)
@@ -39,10 +45,28 @@ static int tally_record(void *arg, uint32_t slot, const struct cbd_record *r)
         return 0;
     if (t->dirty_first == 0)
         t->dirty_first = r->epoch;
+    t->dirty_order_min = cbd_min64(t->dirty_order_min, r->order);
     if (r->epoch > t->dirty_last)
         t->dirty_last = r->epoch;
     t->dirty_bytes += r->len_bytes;
     return 0;
+}
+
+/* Whether a payload is there for the slot behind the last record. */
+static bool payload_behind(struct cbd_check *k, uint32_t id, uint32_t records)
+{
+    uint32_t payload_end = 0, payload_off;
+    struct cbd_header h;
+
+    for (uint32_t slot = 0; slot < records; slot++) {
+        struct cbd_record r;
+
+        if (cbd_load_record(&k->cache, id, slot, &r) == 0)
+            cbd_pass_payload(&k->cache, id, slot, &r, &payload_end);
+        else
+            (void)cbd_find_header(&k->cache, id, slot, &payload_end, &h, &payload_off);
+    }
+    return cbd_find_header(&k->cache, id, records, &payload_end, &h, &payload_off);
 }
 
 /*
@@ -56,11 +80,13 @@ static uint32_t tally_open(struct cbd_check *k, uint32_t id, uint32_t backend, s
     const struct cbd_segment_entry saved = seg->entry;
     struct cbd_scan scan;
 
-    *t = (struct tally){.k = k, .backend = backend};
+    *t = (struct tally){.k = k, .backend = backend, .dirty_order_min = UINT64_MAX};
     seg->entry.owner = (uint16_t)(backend + 1);
     seg->entry.status = CBD_M_SEGMENT_OPEN;
     if (cbd_scan_segment(&k->cache, id, &scan, tally_record, t) != 0)
         scan.records = 0; /* never: the visitor does not fail */
+    t->gaps = scan.damaged != 0 || scan.unfinished != 0 || scan.recordless ||
+              payload_behind(k, id, scan.records);
     while (scan.records > scan.durable &&
            cbd_scan_unfinished(&k->cache, id, &scan, scan.records - 1))
         scan.records--;
@@ -183,6 +209,8 @@ static const char *close_with(struct cbd_check *k, uint32_t id, uint32_t backend
     uint32_t records = tally_open(k, id, backend, &t, &out->durable);
 
     out->id = id;
+    out->gaps = t.gaps && !CBD_CANARY(REPAIR_FINDS_TOO_LITTLE);
+    out->dirty_order_min = t.dirty_order_min;
     out->dirty_first = t.dirty_first;
     out->dirty_last = t.dirty_last;
     out->entry = k->cache.segments[id].entry;
@@ -248,7 +276,7 @@ const char *cbd_find_entry(struct cbd_repair *r, uint32_t id, struct cbd_found_s
     set_generation(k, id, g);
     if (g != 0) {
         why = close_with(k, id, owner, out);
-        *certain = none_was_removed(k);
+        *certain = none_was_removed(k) && !out->gaps;
     }
     if (g == 0 || out->entry.status == CBD_M_SEGMENT_FREE) {
         out->entry = (struct cbd_segment_entry){
@@ -256,7 +284,7 @@ const char *cbd_find_entry(struct cbd_repair *r, uint32_t id, struct cbd_found_s
             .status = CBD_M_SEGMENT_FREE,
             .generation = top,
         };
-        *certain = true;
+        *certain = !out->gaps;
         why = NULL;
     }
     k->cache.segments[id].entry = (struct cbd_segment_entry){0};

@@ -9,8 +9,12 @@ static int store(struct cbd_repair *r, uint64_t off, const void *bytes, uint32_t
                  enum cbd_step step)
 {
     struct cbd_pmem *pm = r->k->cache.pm;
-    int error = r->options->before != NULL ? r->options->before(r->arg, off, len_bytes) : 0;
+    int error = 0;
 
+    if (CBD_CANARY(REPAIR_TOLD_LATE))
+        pm->ops->copy(pm, off, bytes, len_bytes, CBD_PMEM_NT, step);
+    if (r->options->before != NULL)
+        error = r->options->before(r->arg, off, len_bytes);
     if (error == 0)
         pm->ops->copy(pm, off, bytes, len_bytes, CBD_PMEM_NT, step);
     r->stored = r->stored || error == 0;
@@ -35,7 +39,7 @@ int cbd_mend_settle(struct cbd_repair *r)
 {
     const struct cbd_geometry *geo = &r->k->cache.super.geo;
 
-    if (r->settled)
+    if (r->settled || CBD_CANARY(REPAIR_UNSETTLED))
         return 0;
     settle(r, CBD_SUPER0_OFF, sizeof(struct cbd_m_super));
     settle(r, CBD_SUPER1_OFF, sizeof(struct cbd_m_super));
@@ -91,7 +95,7 @@ static int change(struct cbd_repair *r, uint64_t place, const void *bytes, uint3
     const struct cbd_geometry *geo = &r->k->cache.super.geo;
     int error = store(r, geo->table_a_off + place, bytes, len_bytes, CBD_STEP_REPAIR_ENTRY_A_COPY);
 
-    if (error == 0)
+    if (error == 0 && !CBD_CANARY(REPAIR_COPIES_AT_ONCE))
         error = fence(r, CBD_STEP_REPAIR_ENTRY_A_FENCE);
     if (error == 0)
         error = store(r, geo->table_b_off + place, bytes, len_bytes, CBD_STEP_REPAIR_ENTRY_B_COPY);
@@ -110,7 +114,8 @@ int cbd_mend_config(struct cbd_repair *r, uint32_t id, bool lost)
 
     if (error == 0 && !lost) {
         cbd_backend_encode(&old, seed, &m);
-        error = cbd_mend_equal(r, cbd_place_backend(id), &m, sizeof(m));
+        if (!CBD_CANARY(REPAIR_OVER_UNEQUAL))
+            error = cbd_mend_equal(r, cbd_place_backend(id), &m, sizeof(m));
         config->seq = old.seq;
     }
     config->seq++;
@@ -129,7 +134,8 @@ int cbd_mend_state(struct cbd_repair *r, uint32_t id, bool lost)
 
     if (error == 0 && !lost) {
         cbd_state_encode(&old, seed, &m);
-        error = cbd_mend_equal(r, cbd_place_state(id), &m, sizeof(m));
+        if (!CBD_CANARY(REPAIR_OVER_UNEQUAL))
+            error = cbd_mend_equal(r, cbd_place_state(id), &m, sizeof(m));
         state->seq = old.seq;
     }
     state->seq++;
@@ -148,7 +154,8 @@ int cbd_mend_entry(struct cbd_repair *r, uint32_t id, bool lost)
 
     if (error == 0 && !lost) {
         cbd_segment_encode(&old, seed, &m);
-        error = cbd_mend_equal(r, cbd_place_segment(id), &m, sizeof(m));
+        if (!CBD_CANARY(REPAIR_OVER_UNEQUAL))
+            error = cbd_mend_equal(r, cbd_place_segment(id), &m, sizeof(m));
         entry->seq = old.seq;
     }
     entry->seq++;

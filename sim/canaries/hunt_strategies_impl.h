@@ -6,6 +6,7 @@
 #include "admin.h"
 #include "damage.h"
 #include "hunt.h"
+#include "mend.h"
 #include "world.h"
 
 enum hunt_kind {
@@ -13,6 +14,7 @@ enum hunt_kind {
     HUNT_CAMPAIGN, /* generated requests with power cuts */
     HUNT_DAMAGE,
     HUNT_ADMIN,
+    HUNT_MEND,
 };
 
 struct hunt_strategy {
@@ -30,6 +32,7 @@ struct hunt_strategy {
     struct sim_config config;
     struct sim_damage_config damage;
     struct sim_admin_config admin;
+    struct sim_mend_config mend; /* of all models and both durabilities, `seeds` in all */
 };
 
 /* sim_hunt_strategies() of them. */

@@ -92,6 +92,24 @@ static bool run_admin(const struct hunt_strategy *s, uint64_t *states, char *fai
         sim_admin_failure_text(&result.first, failure, failure_bytes);
     return result.failures != 0;
 }
+
+static bool run_mend(const struct hunt_strategy *s, uint64_t *states, char *failure,
+                     size_t failure_bytes)
+{
+    bool good = true;
+
+    for (uint32_t n = 0; n < s->seeds && good; n++) {
+        struct sim_mend_config config = s->mend;
+        struct sim_mend_counts counts = {0};
+
+        config.world.seed += n;
+        sim_mend_vary(&config.world, n);
+        good = sim_mend_run(&config, &counts, failure, failure_bytes);
+        *states += counts.states;
+    }
+    return !good;
+}
+
 /* The power cuts of the run, as operations at the same places. */
 static void add_restart(struct sim_workload *w, uint64_t n)
 {
@@ -160,6 +178,8 @@ bool sim_hunt_try(uint32_t strategy, uint64_t *states, char *failure, size_t fai
         return run_campaign(s, states, failure, failure_bytes);
     case HUNT_DAMAGE:
         return run_damage(s, states, failure, failure_bytes);
+    case HUNT_MEND:
+        return run_mend(s, states, failure, failure_bytes);
     case HUNT_ADMIN:
     default:
         return run_admin(s, states, failure, failure_bytes);

@@ -9,19 +9,9 @@
 #include "generate.h"
 #include "judge.h"
 #include "sim_base.h"
+#include "victims.h"
 
 #define SECTOR UINT64_C(512)
-#define RECORDS_MAX 4096u
-
-/* One record on the medium, as it was before the damage. */
-struct record {
-    struct cbd_check_record at;
-    uint8_t type;
-    uint64_t addr, len;
-    uint32_t payload_off;
-    bool newest; /* of an open segment: damage there passes for an unfinished write */
-};
-
 struct damage {
     const struct sim_damage_config *config;
     struct sim_world world;
@@ -32,8 +22,7 @@ struct damage {
     size_t why_bytes;
     bool failed;
 
-    struct record records[RECORDS_MAX];
-    uint32_t count;
+    struct sim_victims all;
     uint8_t *older; /* table A as it was at the power cut before */
 
     /* what the check of the damaged image said */
@@ -41,7 +30,7 @@ struct damage {
     bool named;         /* a finding about the place that was damaged */
     uint64_t place_off; /* of the damage */
     uint64_t place_len;
-    const struct record *record;
+    const struct sim_victim *record;
     uint32_t want_code; /* the finding that has to be there, 0: any at the place */
     bool want_dirty;
     bool known;    /* it says what the place covers on the backing device */
@@ -56,33 +45,6 @@ static bool fail(struct damage *d, const char *what, const char *kind, uint64_t 
     return false;
 }
 
-static void on_record(void *arg, const struct cbd_check_record *at)
-{
-    struct damage *d = arg;
-    const struct cbd_m_record *m =
-        (const struct cbd_m_record *)(const void *)(d->world.pmem->pm.base + at->off_bytes);
-    struct record *r = &d->records[d->count];
-
-    if (d->count == RECORDS_MAX)
-        return;
-    d->count++;
-    r->at = *at;
-    r->type = m->type;
-    r->addr = cbd_get64(m->addr_bytes);
-    r->len = cbd_get64(m->len_bytes);
-    r->payload_off = cbd_get32(m->payload_off);
-    r->newest = false;
-}
-
-static void on_segment(void *arg, const struct cbd_check_segment *s)
-{
-    struct damage *d = arg;
-
-    if (s->scanned && s->status == CBD_M_SEGMENT_OPEN)
-        for (uint32_t i = d->count; i-- > 0 && d->records[i].at.segment == s->id;)
-            d->records[i].newest = d->records[i].at.slot + 1 == s->records;
-}
-
 static int start(struct damage *d)
 {
     const char *where;
@@ -93,18 +55,12 @@ static int start(struct damage *d)
 /* Everything that a check of the sound image sees, for choosing places. */
 static bool list(struct damage *d)
 {
-    struct cbd_check_options options = {
-        .flags = CBD_CHECK_SCAN | CBD_CHECK_HEADERS | CBD_CHECK_DATA | CBD_CHECK_ORDERS,
-        .record = on_record,
-        .segment = on_segment,
-    };
     struct cbd_check_summary summary;
     struct cbd_stats stats;
     int error;
 
-    d->count = 0;
     sim_env_reset(&d->process.env, 0);
-    error = cbd_check_run(&d->world.pmem->pm, &d->process.env.env, &options, NULL, d, &summary);
+    error = sim_victims_list(&d->all, d->world.pmem, &d->process.env.env, &summary);
     if (error != 0 || summary.errors != 0)
         return fail(d, "a check finds an error", "sound image", 0);
     sim_world_mark(&d->world);
@@ -273,24 +229,25 @@ static void garbage(struct damage *d, uint64_t off, uint64_t len)
         sim_pmem_poke(d->world.pmem, off + done, bytes, sizeof(bytes));
 }
 
-static const struct record *draw_record(struct damage *d, bool payload)
+static const struct sim_victim *draw_record(struct damage *d, bool payload)
 {
     /* Often the last but one of a stream: the newest alone proves that it was there. */
     bool late = !payload && sim_rng_chance(&d->rng, 1, 4);
 
-    for (unsigned tries = 0; tries < 64 && d->count != 0; tries++) {
-        const struct record *r = &d->records[sim_rng_below(&d->rng, d->count)];
+    for (unsigned tries = 0; tries < 64 && d->all.count != 0; tries++) {
+        const struct sim_victim *r = &d->all.record[sim_rng_below(&d->rng, d->all.count)];
         bool has = r->type == CBD_M_RECORD_WRITE || r->type == CBD_M_RECORD_FILL;
 
-        if (late && tries < 63 && (r + 1 == d->records + d->count || !r[1].newest))
+        if (late && tries < 63 && (r + 1 == d->all.record + d->all.count || !r[1].unproven))
             continue;
-        if (!r->newest && (!payload || (has && r->at.live)))
+        if (!r->unproven && (!payload || (has && r->at.live)))
             return r;
     }
     return NULL;
 }
 
-static void aim(struct damage *d, uint64_t off, uint64_t len, const struct record *r, uint32_t code)
+static void aim(struct damage *d, uint64_t off, uint64_t len, const struct sim_victim *r,
+                uint32_t code)
 {
     d->place_off = off;
     d->place_len = len;
@@ -308,7 +265,7 @@ static void on_lost(void *arg, const struct cbd_lost_view *lost)
  * A record is lost: the attach serves the rest. Of what the record covered nothing is read but what
  * is right, unless the backend says that it does not know what was lost.
  */
-static bool lost_record(struct damage *d, const struct record *r, const char *kind)
+static bool lost_record(struct damage *d, const struct sim_victim *r, const char *kind)
 {
     bool unknown = false;
 
@@ -328,7 +285,7 @@ static bool hit_record(struct damage *d)
     static const char *const kinds[] = {"record, bit flipped", "record of another slot",
                                         "record of another segment", "record, garbage",
                                         "record, poison"};
-    const struct record *r = draw_record(d, false), *other;
+    const struct sim_victim *r = draw_record(d, false), *other;
     uint32_t how = (uint32_t)sim_rng_below(&d->rng, 5);
     uint64_t off;
 
@@ -344,10 +301,11 @@ static bool hit_record(struct damage *d)
         break;
     case 2:
         other = NULL;
-        for (uint32_t i = 0; i < d->count && other == NULL; i++)
-            if (d->records[i].at.slot == r->at.slot && d->records[i].at.segment != r->at.segment &&
+        for (uint32_t i = 0; i < d->all.count && other == NULL; i++)
+            if (d->all.record[i].at.slot == r->at.slot &&
+                d->all.record[i].at.segment != r->at.segment &&
                 (other == NULL || sim_rng_chance(&d->rng, 1, 2)))
-                other = &d->records[i];
+                other = &d->all.record[i];
         if (other == NULL)
             return true;
         copy_line(d, off, other->at.off_bytes);
@@ -369,13 +327,13 @@ static bool hit_record(struct damage *d)
 /* The newest record of a stream and the one below: the header of the newest proves the other. */
 static bool hit_tail(struct damage *d)
 {
-    const struct record *last = NULL, *below;
+    const struct sim_victim *last = NULL, *below;
 
-    for (uint32_t i = 1; i < d->count && last == NULL; i++)
-        if (d->records[i].newest && d->records[i].at.slot >= 1 &&
-            d->records[i].type == CBD_M_RECORD_WRITE &&
+    for (uint32_t i = 1; i < d->all.count && last == NULL; i++)
+        if (d->all.record[i].unproven && d->all.record[i].at.slot >= 1 &&
+            d->all.record[i].type == CBD_M_RECORD_WRITE &&
             (last == NULL || sim_rng_chance(&d->rng, 1, 2)))
-            last = &d->records[i];
+            last = &d->all.record[i];
     if (last == NULL || !wanted(d, SIM_FAULT_COUNT))
         return true;
     below = last - 1;
@@ -395,7 +353,7 @@ static bool hit_tail(struct damage *d)
 static bool hit_data(struct damage *d, bool header)
 {
     const char *kind = header ? "payload header, bit flipped" : "data, bit flipped";
-    const struct record *r = draw_record(d, true);
+    const struct sim_victim *r = draw_record(d, true);
     uint64_t payload, byte = 0;
     bool poison = !header && sim_rng_chance(&d->rng, 1, 4);
     bool dirty;
@@ -565,9 +523,10 @@ static bool under_way(struct damage *d, struct sim_source *source)
     struct sim_request r;
     int attached;
 
-    for (uint32_t i = 0; i < d->count; i++)
-        if (!d->records[i].newest && d->records[i].at.live && !d->records[i].at.dirty && i % 4 == 0)
-            garbage(d, d->records[i].at.off_bytes, CBD_LINE_BYTES);
+    for (uint32_t i = 0; i < d->all.count; i++)
+        if (!d->all.record[i].unproven && d->all.record[i].at.live && !d->all.record[i].at.dirty &&
+            i % 4 == 0)
+            garbage(d, d->all.record[i].at.off_bytes, CBD_LINE_BYTES);
     ++*d->states;
     while (source->next(source->arg, &r, &error) == 1) {
         if (sim_world_request(&d->world, &r))

@@ -6,89 +6,21 @@
 
 #include "recipes.h"
 
-static void name(struct mend_named *n, bool known, uint64_t addr, uint64_t len)
-{
-    if (!known || n->count == MEND_NAMED_MAX) {
-        n->all = true;
-        return;
-    }
-    n->at[n->count].addr = addr;
-    n->at[n->count].len = len;
-    n->count++;
-}
-
-static bool in(const struct mend_named *n, uint64_t addr)
-{
-    if (n->all)
-        return true;
-    for (uint32_t i = 0; i < n->count; i++)
-        if (addr >= n->at[i].addr && addr - n->at[i].addr < n->at[i].len)
-            return true;
-    return false;
-}
-
-bool mend_within(const struct mend_named *inner, const struct mend_named *outer)
-{
-    if (outer->all)
-        return true;
-    if (inner->all)
-        return false;
-    for (uint32_t i = 0; i < inner->count; i++)
-        for (uint64_t at = 0; at < inner->at[i].len; at += 512)
-            if (!in(outer, inner->at[i].addr + at))
-                return false;
-    return true;
-}
-
-static enum cbd_repair_answer decide(void *arg, const struct cbd_repair_offer *offer)
-{
-    struct mend *m = arg;
-    const struct cbd_check_finding *f = offer->finding;
-    bool fix = m->policy == MEND_PREEN ? offer->preen : m->policy != MEND_NONE;
-
-    assert_non_null(offer->what);
-    assert_true(!offer->preen || (offer->possible && !offer->loses && f->problem->preen));
-    m->offers++;
-    m->wanted_found = m->wanted_found || f->problem->code == m->want;
-    if (f->problem->severity == CBD_CHECK_ERROR || f->range_known)
-        name(&m->reported, f->range_known, f->addr_bytes, f->len_bytes);
-    /* An unfinished write was never acknowledged; the rig says it was. */
-    if (f->problem->severity == CBD_CHECK_INFO && f->range_known)
-        name(&m->lost, true, f->addr_bytes, f->len_bytes);
-    if (!fix || !offer->possible) {
-        /* Lost, and nobody knows where: what is served is older, and its reader is told so. */
-        if (f->problem->code == CBD_PROBLEM_RECORD_DAMAGED && f->dirty && !f->range_known)
-            m->lost.all = true;
-        if (f->problem->code == CBD_PROBLEM_SUSPECT_DETACHED)
-            name(&m->lost, f->range_known, f->addr_bytes, f->len_bytes);
-        return CBD_REPAIR_SKIP;
-    }
-    if (offer->loses)
-        name(&m->lost, offer->range_known, offer->addr_bytes, offer->len_bytes);
-    if (f->problem->code == CBD_PROBLEM_BACKEND_LOST && f->backend == 0)
-        m->gave_up_backend = true;
-    m->accepted++;
-    return CBD_REPAIR_FIX;
-}
-
-void mend_run(struct rig *r, enum mend_policy policy, struct mend *m)
+void mend_run(struct rig *r, enum sim_mend_policy policy, struct sim_mender *m)
 {
     struct cbd_disk *disks[CBD_BACKENDS] = {&r->disk[0]->disk};
-    struct cbd_repair_options options = {
-        .flags = CBD_CHECK_SCAN | CBD_CHECK_HEADERS | CBD_CHECK_ORDERS | CBD_CHECK_DATA,
-        .allow_data_loss = policy == MEND_LOSES,
-        .decide = decide,
-        .disks = recipe_of_disk(m->want) ? disks : NULL,
-    };
 
-    m->rig = r;
-    m->policy = policy;
-    m->lost.count = m->reported.count = m->offers = m->accepted = 0;
-    m->lost.all = m->reported.all = m->wanted_found = m->gave_up_backend = false;
     /* Another process than the one that died: an msync of its own stores is none of that one's. */
     r->pmem->thread = r->config.model == SIM_PAGE;
-    m->error = cbd_repair_run(&r->pmem->pm, &r->env.env, &options, m, &m->result);
+    sim_mender_run(m, &r->pmem->pm, &r->env.env, recipe_of_disk(m->want) ? disks : NULL, policy);
     r->pmem->thread = 0;
+    assert_false(m->odd_offer);
+}
+
+/* The rig says of an unfinished write that it was acknowledged. */
+static bool may_be_older(const struct sim_mender *named, uint64_t addr)
+{
+    return sim_named_has(&named->lost, addr) || sim_named_has(&named->unfinished, addr);
 }
 
 static bool older(const struct rig *r, uint64_t got)
@@ -96,7 +28,7 @@ static bool older(const struct rig *r, uint64_t got)
     return got == SIM_VERSION_ZERO || got <= r->version;
 }
 
-static bool read_sector(struct rig *r, const struct mend *named, uint64_t s, char *why,
+static bool read_sector(struct rig *r, const struct sim_mender *named, uint64_t s, char *why,
                         size_t why_bytes)
 {
     uint8_t buf[512];
@@ -104,14 +36,14 @@ static bool read_sector(struct rig *r, const struct mend *named, uint64_t s, cha
     uint64_t got;
 
     if (error != 0) {
-        if (in(&named->reported, s * 512))
+        if (sim_named_has(&named->reported, s * 512))
             return true;
         snprintf(why, why_bytes, "sector %u: error %d in a range that was not reported",
                  (unsigned)s, error);
         return false;
     }
     got = sim_sector_decode(buf, s);
-    if (got == r->want[0][s] || (in(&named->lost, s * 512) && older(r, got)))
+    if (got == r->want[0][s] || (may_be_older(named, s * 512) && older(r, got)))
         return true;
     snprintf(why, why_bytes, "sector %u: got version %llu, want %llu", (unsigned)s,
              (unsigned long long)got, (unsigned long long)r->want[0][s]);
@@ -119,7 +51,7 @@ static bool read_sector(struct rig *r, const struct mend *named, uint64_t s, cha
 }
 
 /* 4 KiB at once, and sector by sector what is not simply right. */
-static void read_block(struct rig *r, const struct mend *named, uint64_t first, char *why,
+static void read_block(struct rig *r, const struct sim_mender *named, uint64_t first, char *why,
                        size_t why_bytes)
 {
     uint8_t buf[8 * 512];
@@ -132,7 +64,7 @@ static void read_block(struct rig *r, const struct mend *named, uint64_t first, 
             return;
 }
 
-int mend_serve(struct rig *r, const struct mend *named, char *why, size_t why_bytes)
+int mend_serve(struct rig *r, const struct sim_mender *named, char *why, size_t why_bytes)
 {
     int error = cbd_cache_open(&r->pmem->pm, &r->env.env, 0, &r->cache);
 

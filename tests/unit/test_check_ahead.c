@@ -285,7 +285,7 @@ static void run_backwards(struct cbd_env *env, void (*job)(void *arg, unsigned n
 /* What a repair plans comes out of what the check has seen. */
 static void repairs_are_the_same(void **state)
 {
-    static struct mend one, many;
+    static struct sim_mender one, many;
 
     (void)state;
     for (size_t i = 0; i < recipe_count; i++) {
@@ -295,8 +295,8 @@ static void repairs_are_the_same(void **state)
         recipes[i].damage(r);
         recipes[i].damage(s);
         s->ops.run = run_backwards;
-        mend_run(r, MEND_LOSES, &one);
-        mend_run(s, MEND_LOSES, &many);
+        mend_run(r, SIM_MEND_LOSES, &one);
+        mend_run(s, SIM_MEND_LOSES, &many);
         assert_int_equal(many.error, one.error);
         assert_int_equal(many.offers, one.offers);
         assert_int_equal(many.result.found, one.result.found);

@@ -77,7 +77,7 @@ static void complain(struct campaign *c, const char *when, const char *what)
 
 static void one(struct campaign *c, uint64_t len)
 {
-    static struct mend look, all;
+    static struct sim_mender look, all;
     char why[160];
     int error;
 
@@ -85,7 +85,7 @@ static void one(struct campaign *c, uint64_t len)
     damage(c, len);
     c->states++;
     sim_pmem_mark(c->rig->pmem);
-    mend_run(c->rig, MEND_NONE, &look);
+    mend_run(c->rig, SIM_MEND_NONE, &look);
     if (look.error == 0 && look.result.summary.errors == 0) {
         error = mend_serve(c->rig, &look, why, sizeof(why));
         if (error != 0)
@@ -97,7 +97,7 @@ static void one(struct campaign *c, uint64_t len)
     }
     rig_kill(c->rig);
     sim_pmem_rollback(c->rig->pmem);
-    mend_run(c->rig, MEND_LOSES, &all);
+    mend_run(c->rig, SIM_MEND_LOSES, &all);
     if (all.error == 0 && all.result.summary.errors == 0)
         c->repaired += look.result.summary.errors != 0;
     else

@@ -40,15 +40,15 @@ static bool opens(const struct recipe *recipe)
 }
 
 /* What a policy is to make of it. */
-static bool repaired_by(enum recipe_end end, enum mend_policy policy)
+static bool repaired_by(enum recipe_end end, enum sim_mend_policy policy)
 {
     switch (end) {
     case END_PREEN:
-        return policy >= MEND_PREEN;
+        return policy >= SIM_MEND_PREEN;
     case END_DECIDE:
-        return policy >= MEND_YES;
+        return policy >= SIM_MEND_YES;
     case END_LOSES:
-        return policy >= MEND_LOSES;
+        return policy >= SIM_MEND_LOSES;
     default:
         return false;
     }
@@ -86,16 +86,16 @@ static bool named_now(struct rig *r, uint32_t code, uint64_t *errors)
 
 static int bad;
 
-static void complain(const struct recipe *recipe, enum mend_policy policy, const char *what)
+static void complain(const struct recipe *recipe, enum sim_mend_policy policy, const char *what)
 {
     print_error("%u %s (base %d), policy %d: %s\n", recipe->code, recipe->name, (int)recipe->base,
                 (int)policy, what);
     bad++;
 }
 
-static void repair_again(struct rig *r, const struct recipe *recipe, const struct mend *first)
+static void repair_again(struct rig *r, const struct recipe *recipe, const struct sim_mender *first)
 {
-    static struct mend again;
+    static struct sim_mender again;
     uint64_t ops = r->pmem->ops_done;
 
     again.want = recipe->code;
@@ -108,14 +108,14 @@ static void repair_again(struct rig *r, const struct recipe *recipe, const struc
         return; /* the page stays unreadable: it is tried again */
     if (r->pmem->ops_done != ops)
         complain(recipe, first->policy, "the second repair stored something");
-    if (first->policy != MEND_PREEN && again.accepted != 0)
+    if (first->policy != SIM_MEND_PREEN && again.accepted != 0)
         complain(recipe, first->policy, "the second repair has something to do");
 }
 
-static void one(const struct recipe *recipe, enum mend_policy policy)
+static void one(const struct recipe *recipe, enum sim_mend_policy policy)
 {
     struct rig *r = make(recipe);
-    static struct mend first;
+    static struct sim_mender first;
     char text[160], why[120];
     uint64_t errors;
     bool again;
@@ -140,7 +140,7 @@ static void one(const struct recipe *recipe, enum mend_policy policy)
     } else if (recipe->end != END_NOTE && !again && first.error == 0) {
         complain(recipe, policy, "is gone without a repair");
     }
-    if (policy < MEND_LOSES && first.result.lost_bytes != 0)
+    if (policy < SIM_MEND_LOSES && first.result.lost_bytes != 0)
         complain(recipe, policy, "lost something");
     error = mend_serve(r, &first, why, sizeof(why));
     if (why[0] != '\0' && !recipe->forged)
@@ -156,7 +156,7 @@ static void every_image_ends_as_its_recipe_says(void **state)
 {
     (void)state;
     for (size_t i = 0; i < recipe_count; i++)
-        for (enum mend_policy policy = MEND_NONE; policy <= MEND_LOSES; policy++)
+        for (enum sim_mend_policy policy = SIM_MEND_NONE; policy <= SIM_MEND_LOSES; policy++)
             one(&recipes[i], policy);
     assert_int_equal(bad, 0);
 }

@@ -14,7 +14,7 @@
 
 struct cut {
     const struct recipe *recipe;
-    enum mend_policy policy;
+    enum sim_mend_policy policy;
     enum sim_model model;
     enum cbd_step drop; /* its persisting is left out */
     uint32_t subsets;   /* of what is pending at each cut */
@@ -26,7 +26,7 @@ struct cut {
     uint64_t states, failures;
 };
 
-static struct mend whole; /* the run that was not cut */
+static struct sim_mender whole; /* the run that was not cut */
 
 static void hook(void *arg, const struct sim_pm_event *ev)
 {
@@ -51,7 +51,7 @@ static void failed(struct cut *c, uint64_t subset, const char *what)
 
 static void judge(struct cut *c, uint64_t subset, bool ended)
 {
-    static struct mend again;
+    static struct sim_mender again;
     struct sim_crash crash = sim_crash_subset(subset, c->cut_at);
     struct rig *r = c->rig;
     char why[160];
@@ -70,7 +70,7 @@ static void judge(struct cut *c, uint64_t subset, bool ended)
         failed(c, subset, "a copy was not durable");
     if (again.result.summary.errors > whole.result.summary.errors)
         failed(c, subset, "more is left than without the cut");
-    if (!mend_within(&again.lost, &whole.lost))
+    if (!sim_mender_names_no_more(&again, &whole))
         failed(c, subset, "something was lost that was not named before");
     error = mend_serve(r, &whole, why, sizeof(why));
     if (why[0] != '\0' && !c->recipe->forged)
@@ -85,7 +85,7 @@ static void judge(struct cut *c, uint64_t subset, bool ended)
 /* True: the repair came to its end before the operation. */
 static bool run_to(struct cut *c)
 {
-    static struct mend cut_run;
+    static struct sim_mender cut_run;
     volatile bool ended = false;
 
     c->base = c->rig->pmem->ops_done;
@@ -136,7 +136,7 @@ static uint64_t sweep(enum sim_model model, enum cbd_step drop, uint32_t subsets
     uint64_t failures = 0;
 
     for (size_t i = 0; i < recipe_count && (drop == CBD_STEP_NONE || failures == 0); i++)
-        for (enum mend_policy policy = MEND_PREEN; policy <= MEND_LOSES; policy += 2) {
+        for (enum sim_mend_policy policy = SIM_MEND_PREEN; policy <= SIM_MEND_LOSES; policy += 2) {
             struct cut c = {
                 .recipe = &recipes[i],
                 .policy = policy,
@@ -148,7 +148,7 @@ static uint64_t sweep(enum sim_model model, enum cbd_step drop, uint32_t subsets
 
             bool asks = recipes[i].end == END_LOSES || recipes[i].end == END_DECIDE;
 
-            if (asks != (policy == MEND_LOSES) || recipes[i].end == END_LEFT ||
+            if (asks != (policy == SIM_MEND_LOSES) || recipes[i].end == END_LEFT ||
                 recipes[i].end == END_NOTE)
                 continue;
             cuts(&c);
