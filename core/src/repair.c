@@ -279,8 +279,7 @@ static int mend_all(struct cbd_repair *r)
 
     for (int kind = CBD_MEND_NONE + 1; kind < CBD_MEND_KINDS; kind++)
         for (uint32_t i = r->count; i-- > 0 && r->loud && error == 0;) {
-            bool rising = kind == CBD_MEND_VOID && CBD_CANARY(REPAIR_LOWEST_FIRST);
-            const struct cbd_mend *m = &r->mends[rising ? r->count - 1 - i : i];
+            const struct cbd_mend *m = &r->mends[i];
 
             if (m->kind != (enum cbd_mend_kind)kind)
                 continue;

@@ -89,7 +89,7 @@ static void find_lost_tail(struct cbd_cache *c, uint32_t id, uint32_t end, uint3
 {
     uint32_t slots_max = c->super.geo.segment_bytes / (uint32_t)sizeof(struct cbd_m_record);
     uint32_t limit = cbd_payload_limit(&c->super.geo, scan->records + 1);
-    uint32_t slot = 0;
+    uint32_t slot = CBD_CANARY(LOWER_HEADER_ENDS_SCAN) ? scan->records : 0;
     struct cbd_loaded_header head;
     uint32_t payload_off;
     bool any = false;

@@ -12,18 +12,20 @@
 #include "campaign.h"
 #include "drops_damage.h"
 #include "generate.h"
+#include "mend.h"
 #include "sim_base.h"
 
 /* Cheap ones first. */
 static const struct attempt {
     const char *name;
-    enum { CAMPAIGN, ADMIN, DAMAGE } kind;
+    enum { CAMPAIGN, ADMIN, DAMAGE, REPAIR } kind;
     bool no_data_checksum;
     enum sim_model model;
     uint32_t subsets;
     enum cbd_durability durability;
     uint64_t draw; /* with the seed; of each attempt another, in whatever order they are tried */
 } attempts[] = {
+    {"repair", REPAIR, false, SIM_ADR, 6, CBD_DURABLE_ON_ACK, 8},
     {"damage", DAMAGE, false, SIM_ADR, 0, CBD_DURABLE_ON_ACK, 7},
     {"campaign", CAMPAIGN, false, SIM_ADR, 16, CBD_DURABLE_ON_ACK, 0},
     {"campaign, durability=flush", CAMPAIGN, false, SIM_ADR, 16, CBD_DURABLE_ON_FLUSH, 1},
@@ -111,12 +113,54 @@ static bool try_damage(struct sim_drop *drop, const struct attempt *t, uint64_t 
                              sizeof(drop->failure));
 }
 
-static bool (*const tries[])(struct sim_drop *drop, const struct attempt *t, uint64_t seed) = {
-    [CAMPAIGN] = try_campaign, [ADMIN] = try_admin, [DAMAGE] = try_damage};
+/* Of all models and both durabilities. */
+static bool try_repair(struct sim_drop *drop, const struct attempt *t, uint64_t seed)
+{
+    bool good = true;
 
-/* No campaign formats or administers anything under the eyes of its judge. */
+    for (uint32_t n = 0; n < 96 && good; n++) {
+        struct sim_mend_config c = {
+            .world =
+                {
+                    .seed = sim_rng_mix(seed, n),
+                    .cache_bytes = UINT64_C(3) << 20,
+                    .segment_bytes = 64u << 10,
+                    .streams = 2,
+                    .backends = 1,
+                    .disk_bytes = {UINT64_C(1) << 20},
+                    .logical_block_bytes = 512,
+                    .drop_step = drop->step,
+                },
+            .requests = 300,
+            .every = 200,
+            .images = 6,
+            .cuts = 8,
+            .subsets = t->subsets,
+            .space_bytes = UINT64_C(1) << 19,
+            .len_max_bytes = 16u << 10,
+        };
+        struct sim_mend_counts counts = {0};
+
+        sim_mend_vary(&c.world, n);
+        good = sim_mend_run(&c, &counts, drop->failure, sizeof(drop->failure));
+        drop->states += counts.states;
+        drop->calls += counts.drop_calls;
+    }
+    return !good;
+}
+
+static bool (*const tries[])(struct sim_drop *drop, const struct attempt *t, uint64_t seed) = {
+    [CAMPAIGN] = try_campaign,
+    [ADMIN] = try_admin,
+    [DAMAGE] = try_damage,
+    [REPAIR] = try_repair,
+};
+
+/* No campaign formats or administers anything under the eyes of its judge; nothing else repairs. */
 static bool worth_trying(enum cbd_phase phase, const struct attempt *t)
 {
+    if (phase == CBD_PHASE_REPAIR || t->kind == REPAIR)
+        return phase == CBD_PHASE_REPAIR && t->kind == REPAIR;
     return t->kind != CAMPAIGN || (phase != CBD_PHASE_FORMAT && phase != CBD_PHASE_ADMIN);
 }
 
@@ -211,9 +255,7 @@ int sim_drops_run(const struct sim_drops_config *config, struct sim_drops_result
         return CBD_E_NOMEM;
     SIM_REQUIRE(config->workers >= 1 && config->workers <= SIM_DROPS_WORKERS_MAX);
     for (int step = CBD_STEP_NONE + 1; step < CBD_STEP_COUNT; step++)
-        /* Those of a repair are left out by tests/unit/test_repair_cuts.c. */
-        if (config->only == CBD_STEP_NONE ? cbd_step_phase((enum cbd_step)step) != CBD_PHASE_REPAIR
-                                          : (int)config->only == step)
+        if (config->only == CBD_STEP_NONE || (int)config->only == step)
             shared->drop[shared->count++].step = (enum cbd_step)step;
     error = run_all(config, shared);
     *result = *shared;

@@ -132,7 +132,7 @@ static const char *hit_entry(struct mend *m, bool both)
     /* The stop has left them unequal: that one is damaged is a second fault. */
     if (!both && memcmp(base + at[0], base + at[1], len) != 0)
         return NULL;
-    if (!both && m->older != NULL && sim_rng_chance(&m->rng, 1, 2)) {
+    if (!both && m->older != NULL && sim_rng_chance(&m->rng, 3, 4)) {
         sim_pmem_poke(m->world.pmem, at[copy], m->older + place, len);
         return "an old copy of a table entry";
     }

@@ -64,7 +64,7 @@ struct contract_scene {
 };
 
 extern const struct contract_scene contract_api[], contract_disk[], contract_space[],
-    contract_damage[], contract_same[]; /* the last of each has no name */
+    contract_damage[], contract_repair[], contract_same[]; /* the last of each has no name */
 
 /* Notes the first that is not good. False: something was not, now or before. */
 bool scene_expect(struct scene *r, bool good, const char *what, int64_t got);

@@ -5,8 +5,8 @@
 #include "scene.h"
 #include "sim_base.h"
 
-static const struct contract_scene *const tables[] = {contract_api, contract_disk, contract_space,
-                                                      contract_damage, contract_same};
+static const struct contract_scene *const tables[] = {
+    contract_api, contract_disk, contract_space, contract_damage, contract_repair, contract_same};
 
 /* The n-th of all; NULL: there are no more. */
 static const struct contract_scene *at(uint32_t n)
