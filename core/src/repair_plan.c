@@ -222,7 +222,7 @@ static void plan_state(struct plan *p)
         can(p, CBD_MEND_STATE, "write an empty state: there is no such backend");
         return;
     }
-    can(p, CBD_MEND_STATE, "take every record that is found for dirty");
+    can(p, CBD_MEND_STATE, "take every record that is found for dirty, and forget every fill");
     costs_anywhere(p, id, 0);
 }
 
@@ -237,9 +237,9 @@ static void plan_lost_segment(struct plan *p)
         return;
     }
     can(p, certain ? CBD_MEND_SEGMENT_FIND : CBD_MEND_SEGMENT_GUESS,
-        found.entry.status == CBD_M_SEGMENT_FREE
-            ? "take it for empty: nothing in it counts"
-            : "close it with the records that are found, under their generation");
+        found.entry.status == CBD_M_SEGMENT_FREE ? "take it for empty: nothing in it counts"
+        : found.gaps ? "close it with the records that are found; it may have had more"
+                     : "close it with the records that are found, under their generation");
     p->offer->backend = found.entry.owner != 0 ? found.entry.owner - 1u : CBD_CHECK_NONE;
     if (!certain)
         costs_anywhere(p, found.entry.owner - 1u, 0);
