@@ -136,7 +136,7 @@ static int mend_segment(struct cbd_repair *r, const struct cbd_mend *m)
     if (finds && found.dirty_first != 0)
         k->dirty_order_min[found.entry.owner - 1u] =
             cbd_min64(k->dirty_order_min[found.entry.owner - 1u], found.dirty_order_min);
-    if (error == 0 && m->loses) {
+    if (error == 0 && m->loses && found.entry.owner != 0) {
         r->forgotten[found.entry.owner - 1u] = false; /* there is more of it now */
         error = cbd_mend_forget_clean(r, found.entry.owner - 1u);
     }
