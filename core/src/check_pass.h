@@ -106,6 +106,9 @@ int cbd_check_unfinished(struct cbd_check *k, uint32_t segment,
 int cbd_check_header(struct cbd_check *k, uint32_t segment, uint32_t slot,
                      const struct cbd_record *r, bool dirty) CBD_MUST_CHECK;
 
+/* check_lists.c: whether write-back can have what is dirty of a backend in order */
+int cbd_check_lists(struct cbd_check *k, uint32_t backend) CBD_MUST_CHECK;
+
 /* check_identity.c: backing devices */
 int cbd_check_disks(struct cbd_check *k) CBD_MUST_CHECK;
 

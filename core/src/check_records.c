@@ -331,5 +331,7 @@ int cbd_check_records(struct cbd_check *k)
     cbd_check_ahead_close(k);
     for (uint32_t i = 0; i < CBD_BACKENDS && stop == 0; i++)
         stop = check_detached(k, i);
+    for (uint32_t i = 0; i < CBD_BACKENDS && stop == 0; i++)
+        stop = cbd_check_lists(k, i);
     return stop;
 }

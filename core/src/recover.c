@@ -38,20 +38,13 @@
 #include <string.h>
 
 #include "engine.h"
-#include "sort.h"
-
-/* What the lists for write-back are sorted by: see filled_before(). */
-struct dirty_segment {
-    uint32_t stream;
-    uint32_t id;
-    uint64_t first; /* epochs of its first and last dirty record */
-    uint64_t last;
-};
+#include "lists.h"
 
 /* What the scan of a segment found, for the pass that follows. */
 struct scanned {
     struct cbd_scan scan;
     uint64_t first, last; /* epochs of its dirty records; first 0: nothing dirty */
+    bool falls;           /* one of them is below one before it */
     int error;
 };
 
@@ -66,11 +59,12 @@ struct recovery {
     struct scanned *scanned;   /* for each segment */
     uint32_t first_id, end_id; /* segments of this part */
     uint32_t id;               /* segment being scanned */
-    struct dirty_segment *dirty;
+    struct cbd_span *dirty;
     uint32_t dirty_count;
     uint64_t epoch_max;
     uint64_t order_max;
-    uint64_t first, last;          /* of the segment being scanned; first 0: nothing dirty */
+    uint64_t first, last; /* of the segment being scanned; first 0: nothing dirty */
+    bool falls;
     uint64_t live;                 /* its records at or above the horizon */
     bool resumed[CBD_STREAMS_MAX]; /* its open segment was scanned */
     uint64_t dirty_space;
@@ -126,6 +120,7 @@ static int visit_record(void *arg, uint32_t slot, const struct cbd_record *r)
             rec->first = r->epoch;
             seg->written = slot + CBD_CANARY(CURSOR_OFF_BY_ONE);
         }
+        rec->falls = rec->falls || r->epoch < rec->last;
         rec->last = r->epoch > rec->last ? r->epoch : rec->last;
         rec->dirty_space += cbd_record_space(r->type, r->addr_bytes, r->len_bytes);
         if (r->type == CBD_M_RECORD_WRITE)
@@ -320,6 +315,7 @@ static int scan_segment(struct recovery *rec, uint32_t id)
     rec->id = id;
     rec->first = 0;
     rec->last = 0;
+    rec->falls = false;
     rec->live = 0;
     seg->order_min = UINT64_MAX;
     /* An open one has no highest yet: what its entry may say is nobody's word. */
@@ -329,6 +325,7 @@ static int scan_segment(struct recovery *rec, uint32_t id)
     error = cbd_scan_segment(c, id, &s->scan, visit_record, rec);
     s->first = rec->first;
     s->last = rec->last;
+    s->falls = rec->falls;
     return error;
 }
 
@@ -482,8 +479,13 @@ static int recover_segment(struct recovery *rec, uint32_t id)
     if (s->first == 0)
         seg->written = seg->records;
     else
-        rec->dirty[rec->dirty_count++] =
-            (struct dirty_segment){seg->entry.stream % b->stream_count, id, s->first, s->last};
+        rec->dirty[rec->dirty_count++] = (struct cbd_span){
+            .first = s->first,
+            .last = s->last,
+            .id = id,
+            .stream = (uint8_t)(seg->entry.stream % b->stream_count),
+            .open = seg->entry.status == CBD_M_SEGMENT_OPEN,
+        };
     note_segment(rec, seg);
     if (rec->warm)
         cbd_warm_add_open(b, id);
@@ -510,18 +512,27 @@ static int repair_entries(struct cbd_backend *b)
 }
 
 /*
- * Epochs never fall along a stream, so of two of its segments the one with the lower (first, last)
- * was filled earlier.
+ * Who has forged media may have made epochs that fall. Write-back would pass by what is behind a later
+ * one, so nothing is written back then.
  */
-static bool filled_before(const void *pa, const void *pb)
+static void judge_lists(struct recovery *rec)
 {
-    const struct dirty_segment *a = pa, *b = pb;
+    struct cbd_backend *b = rec->b;
+    uint32_t unfit = CBD_LISTS_FIT;
 
-    if (a->stream != b->stream)
-        return a->stream < b->stream;
-    if (a->first != b->first)
-        return a->first < b->first;
-    return a->last != b->last ? a->last < b->last : a->id < b->id;
+    if (!CBD_CANARY(SEGMENTS_BY_NUMBER))
+        unfit = cbd_lists_make(rec->dirty, rec->dirty_count, b->stream_count);
+    for (uint32_t i = 0; i < rec->dirty_count; i++)
+        if (rec->scanned[rec->dirty[i].id].falls)
+            unfit = rec->dirty[i].id;
+    if (unfit == CBD_LISTS_FIT)
+        return;
+    cbd_report(
+        b->cache->env, CBD_ERROR, CBD_E_CORRUPT, "segment",
+        "what of it has to reach the disk first cannot be told: epochs fall, and the backend "
+        "is served for reading only",
+        unfit, cbd_segment_off(&b->cache->super.geo, unfit), b->id, b->stream_count);
+    atomic_store(&b->failed, CBD_E_READONLY);
 }
 
 /* The lists for write-back: closed segments in the order they were filled, the open one last. */
@@ -529,14 +540,14 @@ static void build_lists(struct recovery *rec)
 {
     struct cbd_backend *b = rec->b;
 
-    if (!CBD_CANARY(SEGMENTS_BY_NUMBER))
-        cbd_sort(rec->dirty, rec->dirty_count, sizeof(*rec->dirty), filled_before);
     for (uint32_t i = 0; i < rec->dirty_count; i++) {
-        struct cbd_stream *s = &b->streams[rec->dirty[i].stream];
+        const struct cbd_span *d = &rec->dirty[i];
+        struct cbd_stream *s = &b->streams[d->stream];
 
-        atomic_store(&s->dirty_epoch, rec->dirty[i].last);
-        if (rec->dirty[i].id != s->segment && !CBD_CANARY(CLOSED_NOT_LISTED))
-            cbd_stream_list(b, s, rec->dirty[i].id);
+        b->cache->segments[d->id].entry.stream = d->stream;
+        atomic_store(&s->dirty_epoch, d->last);
+        if (d->id != s->segment && !CBD_CANARY(CLOSED_NOT_LISTED))
+            cbd_stream_list(b, s, d->id);
     }
     for (uint32_t n = 0; n < b->stream_count; n++)
         if (b->streams[n].segment != CBD_NO_SEGMENT)
@@ -595,6 +606,8 @@ int cbd_recover(struct cbd_backend *b)
         error = begin_counting(&rec);
     if (error == 0)
         error = cbd_lost_decide(b, atomic_load(&b->era) << CBD_ORDER_COUNT_BITS, rec.warm);
+    if (error == 0)
+        judge_lists(&rec);
     if (error == 0 && atomic_load(&b->failed) == 0)
         error = end_streams(&rec);
     if (error == 0) {

@@ -117,8 +117,10 @@ static int mend_segment(struct cbd_repair *r, const struct cbd_mend *m)
     bool certain;
     int error = 0;
 
-    if ((finds ? cbd_find_entry(r, id, &found, &certain) : cbd_close_entry(r, id, &found)) != NULL)
+    if (finds && cbd_find_entry(r, id, &found, &certain) != NULL)
         return CBD_E_AGAIN;
+    if (!finds)
+        cbd_close_entry(r, id, &found);
     k->cache.segments[found.id].entry = found.entry;
     cbd_segment_seeds(&k->cache, found.id, &k->cache.segments[found.id]);
     if (found.entry.status == CBD_M_SEGMENT_CLOSED)

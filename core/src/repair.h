@@ -105,7 +105,7 @@ struct cbd_found_segment {
  */
 const char *cbd_find_entry(struct cbd_repair *r, uint32_t id, struct cbd_found_segment *out,
                            bool *certain);
-const char *cbd_close_entry(struct cbd_repair *r, uint32_t id, struct cbd_found_segment *out);
+void cbd_close_entry(struct cbd_repair *r, uint32_t id, struct cbd_found_segment *out);
 int cbd_void_unfinished(struct cbd_repair *r, const struct cbd_found_segment *found) CBD_MUST_CHECK;
 bool cbd_segment_holds_nothing(const struct cbd_check *k, uint32_t id);
 uint64_t cbd_generation_above(const struct cbd_check *k);

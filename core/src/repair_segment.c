@@ -7,7 +7,7 @@
  * nothing was stored since: then the horizon forgets all of it.
  *
  * The owner is nowhere in a segment: it is the one backend whose share is short. The stream is not,
- * either: any will do whose epochs do not fall when the segment comes among its others.
+ * either: any will do for a closed one (lists.h).
  *
  * Nor is it said whether the segment was open, and how many records it had. So what looks like an
  * unfinished write may as well be a record that was lost. And of one that is lost for certain nothing
@@ -176,34 +176,9 @@ static uint64_t header_generation(struct cbd_check *k, uint32_t id, uint64_t top
     return 0;
 }
 
-/* A stream in whose list the segment has a place; CBD_STREAMS_MAX: none. */
-static uint8_t fit_stream(const struct cbd_check *k, uint32_t id, uint32_t backend,
-                          const struct tally *t)
-{
-    uint32_t streams = k->cache.configs[backend].streams;
-    bool out[CBD_STREAMS_MAX] = {false};
-
-    for (uint32_t i = 0; i < k->cache.super.geo.segment_count && t->dirty_first != 0; i++) {
-        const struct cbd_check_entry *other = &k->entries[i];
-        const struct cbd_segment_entry *e = &k->cache.segments[i].entry;
-
-        if (i == id || e->owner != backend + 1 || other->dirty_first == 0)
-            continue;
-        if (t->dirty_last > other->dirty_first &&
-            (t->dirty_first < other->dirty_last || e->status == CBD_M_SEGMENT_OPEN))
-            out[e->stream % streams] = true;
-    }
-    for (uint8_t s = 0; s < streams; s++)
-        if (!out[s])
-            return s;
-    return CBD_STREAMS_MAX;
-}
-
-static const char no_stream[] = "none: its epochs fit into no stream";
-
 /* What a closed entry says of the records under the generation that is set. */
-static const char *close_with(struct cbd_check *k, uint32_t id, uint32_t backend,
-                              struct cbd_found_segment *out)
+static void close_with(struct cbd_check *k, uint32_t id, uint32_t backend,
+                       struct cbd_found_segment *out)
 {
     struct tally t;
     uint32_t records = tally_open(k, id, backend, &t, &out->durable);
@@ -215,12 +190,11 @@ static const char *close_with(struct cbd_check *k, uint32_t id, uint32_t backend
     out->dirty_last = t.dirty_last;
     out->entry = k->cache.segments[id].entry;
     out->entry.owner = (uint16_t)(backend + 1);
-    out->entry.stream = fit_stream(k, id, backend, &t);
+    out->entry.stream %= k->cache.configs[backend].streams;
     out->entry.status = records != 0 ? CBD_M_SEGMENT_CLOSED : CBD_M_SEGMENT_FREE;
     out->entry.records = records;
     out->entry.order_max = t.order_max;
     out->entry.epoch_max = t.epoch_max;
-    return out->entry.stream < CBD_STREAMS_MAX ? NULL : no_stream;
 }
 
 /* The one backend that lacks as many segments as are lost; CBD_BACKENDS: none does. */
@@ -275,7 +249,7 @@ const char *cbd_find_entry(struct cbd_repair *r, uint32_t id, struct cbd_found_s
         g = header_generation(k, id, top);
     set_generation(k, id, g);
     if (g != 0) {
-        why = close_with(k, id, owner, out);
+        close_with(k, id, owner, out);
         *certain = none_was_removed(k) && !out->gaps;
     }
     if (g == 0 || out->entry.status == CBD_M_SEGMENT_FREE) {
@@ -285,14 +259,13 @@ const char *cbd_find_entry(struct cbd_repair *r, uint32_t id, struct cbd_found_s
             .generation = top,
         };
         *certain = !out->gaps;
-        why = NULL;
     }
     k->cache.segments[id].entry = (struct cbd_segment_entry){0};
-    return why;
+    return NULL;
 }
 
 /* The open segment of two that has the lower orders, or the one of a stream that does not exist. */
-const char *cbd_close_entry(struct cbd_repair *r, uint32_t id, struct cbd_found_segment *out)
+void cbd_close_entry(struct cbd_repair *r, uint32_t id, struct cbd_found_segment *out)
 {
     struct cbd_check *k = r->k;
     const struct cbd_segment_entry *e = &k->cache.segments[id].entry;
@@ -302,19 +275,15 @@ const char *cbd_close_entry(struct cbd_repair *r, uint32_t id, struct cbd_found_
     uint32_t durable;
 
     if (e->status == CBD_M_SEGMENT_CLOSED) {
-        mine = (struct tally){
-            .dirty_first = k->entries[id].dirty_first,
-            .dirty_last = k->entries[id].dirty_last,
-        };
         *out = (struct cbd_found_segment){
             .id = id,
             .entry = *e,
-            .dirty_first = mine.dirty_first,
-            .dirty_last = mine.dirty_last,
+            .dirty_first = k->entries[id].dirty_first,
+            .dirty_last = k->entries[id].dirty_last,
             .durable = e->records,
         };
-        out->entry.stream = fit_stream(k, id, backend, &mine);
-        return out->entry.stream < CBD_STREAMS_MAX ? NULL : no_stream;
+        out->entry.stream %= k->cache.configs[backend].streams;
+        return;
     }
     (void)tally_open(k, id, backend, &mine, &durable);
     for (uint32_t i = 0; i < k->cache.super.geo.segment_count && other == id; i++)
@@ -327,7 +296,7 @@ const char *cbd_close_entry(struct cbd_repair *r, uint32_t id, struct cbd_found_
         if (theirs.order_max < mine.order_max)
             id = other;
     }
-    return close_with(k, id, backend, out);
+    close_with(k, id, backend, out);
 }
 
 /* A closed segment has no slot without a record: what is unfinished in it is void before. */

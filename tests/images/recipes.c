@@ -664,6 +664,18 @@ static void closed_epoch(struct rig *r)
     set_entry(r, id, &e);
 }
 
+/* The last record of a closed segment is of a later epoch than what comes behind it in its list. */
+static void epochs_beside(struct rig *r)
+{
+    uint32_t id = rig_segment_with(r, CBD_M_SEGMENT_CLOSED);
+    struct cbd_segment_entry e = rig_entry(r, id);
+    struct cbd_record last = rig_record(r, id, e.records - 1);
+
+    last.epoch = e.epoch_max = rig_record(r, open_segment(r), 0).epoch + 5;
+    set_record(r, id, e.records - 1, &last);
+    set_entry(r, id, &e);
+}
+
 static uint32_t last_slot(struct rig *r, uint32_t id)
 {
     uint32_t seed = cbd_seed_place(cache_seed(r), CBD_SEED_RECORD, id, rig_entry(r, id).generation);
@@ -814,6 +826,7 @@ const struct recipe recipes[] = {
     R(HEADER, DETACHED, PREEN, header_clean)                      /* */
     R(CLOSED_ORDER, MIXED, PREEN, closed_order)                   /* */
     R(CLOSED_EPOCH, MIXED, PREEN, closed_epoch)                   /* */
+    FORGED(EPOCHS, MIXED, LEFT, epochs_beside)                    /* */
     R(SUSPECT, STOPPED, NOTE, last_payload)                       /* */
     R(UNFINISHED, STOPPED, NOTE, last_record)                     /* */
     R(SUSPECT_DETACHED, STOPPED, PREEN, last_payload_detached)    /* */

@@ -161,11 +161,34 @@ static void every_image_ends_as_its_recipe_says(void **state)
     assert_int_equal(bad, 0);
 }
 
+/* What write-back cannot have in order is served, and stays where it is. */
+static void epochs_that_fall_are_not_written_back(void **state)
+{
+    uint32_t seen = 0;
+
+    (void)state;
+    for (size_t i = 0; i < recipe_count; i++) {
+        struct rig *r;
+
+        if (recipes[i].code != CBD_PROBLEM_EPOCHS && recipes[i].code != CBD_PROBLEM_RECORD_EPOCH)
+            continue;
+        r = make(&recipes[i]);
+        assert_true(rig_degraded(r));
+        rig_check_all(r);
+        assert_int_equal(rig_try_write(r, 0, 0, 4096, 0), CBD_E_READONLY);
+        assert_int_equal(cbd_backend_detach(r->backend[0]), CBD_E_READONLY);
+        rig_destroy(r);
+        seen++;
+    }
+    assert_int_equal(seen, 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_row_has_an_image),
         cmocka_unit_test(every_image_ends_as_its_recipe_says),
+        cmocka_unit_test(epochs_that_fall_are_not_written_back),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
