@@ -15,7 +15,7 @@
  *     are equal and durable before either gets a new content;
  * M3  an entry with a new content goes to copy A, is durable there, then to copy B, and is durable
  *     before the next store. Superblocks come first, then copies, backends, states, segments, and
- *     records last: each rests on those before it;
+ *     records last: each rests on those before it. A state waits for the segments of its backend;
  * M4  the horizon that forgets what is clean is durable in both copies before a record goes that
  *     may have hidden any of it;
  * M5  a record goes by one void record over its slot, durable before the next store, and of one

@@ -222,6 +222,12 @@ static void plan_state(struct plan *p)
         can(p, CBD_MEND_STATE, "write an empty state: there is no such backend");
         return;
     }
+    /* A fill in a segment that is not found yet could not be forgotten. */
+    if (p->k->out->backends[id].segments < p->k->cache.configs[id].segments &&
+        p->k->entries_lost != 0 && !CBD_CANARY(REPAIR_STATE_FIRST)) {
+        cannot(p, first_segments);
+        return;
+    }
     can(p, CBD_MEND_STATE, "take every record that is found for dirty, and forget every fill");
     costs_anywhere(p, id, 0);
 }

@@ -206,8 +206,8 @@ static const char *find_owner(const struct cbd_check *k, uint32_t *owner)
     for (uint32_t i = 0; i < CBD_BACKENDS; i++) {
         uint32_t owned = k->out->backends[i].segments;
 
-        if (!k->config_valid[i] || !k->state_valid[i])
-            return "none yet: entries and states of backends come first";
+        if (!k->config_valid[i])
+            return "none yet: entries of backends come first";
         if (!k->out->backends[i].used || k->cache.configs[i].segments <= owned)
             continue;
         total += k->cache.configs[i].segments - owned;

@@ -53,7 +53,7 @@ const struct hunt_strategy hunt_strategies[] = {
         .what = "what stopped is damaged in several places and repaired; power fails in the repair",
         .kind = HUNT_MEND,
         .seeds = 36,
-        .mend = {.world = {.seed = 96,
+        .mend = {.world = {.seed = 396,
                            .cache_bytes = 3 * MIB,
                            .segment_bytes = 64u << 10,
                            .streams = 2,

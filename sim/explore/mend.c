@@ -142,6 +142,28 @@ static const char *hit_entry(struct mend *m, bool both)
     return both ? "both copies of a table entry" : "a copy of a table entry";
 }
 
+/* Both copies of the state, and of the entries of some segments in use. */
+static const char *hit_tables(struct mend *m)
+{
+    const uint64_t tables[2] = {m->world.geo.table_a_off, m->world.geo.table_b_off};
+    uint64_t states = CBD_BACKENDS * sizeof(struct cbd_m_backend);
+    uint64_t segments = states + CBD_BACKENDS * sizeof(struct cbd_m_backend_state);
+    uint64_t count = 1 + sim_rng_below(&m->rng, 3);
+
+    if (m->all.count == 0)
+        return NULL;
+    for (int i = 0; i < 2; i++)
+        garbage(m, tables[i] + states, sizeof(struct cbd_m_backend_state));
+    while (count-- != 0) {
+        uint32_t segment = m->all.record[sim_rng_below(&m->rng, m->all.count)].at.segment;
+
+        for (int i = 0; i < 2; i++)
+            garbage(m, tables[i] + segments + segment * sizeof(struct cbd_m_segment),
+                    sizeof(struct cbd_m_segment));
+    }
+    return "a state and segment entries";
+}
+
 /*
  * Of the newest records of a stream nobody can say that they were durable (scan.c). The same holds for
  * the last discard of a segment whose entry is lost with it: nothing but the record speaks of it.
@@ -206,13 +228,14 @@ static void damage(struct mend *m)
 
     m->places = 0;
     while (m->places < want) {
-        uint64_t draw = sim_rng_below(&m->rng, m->all.count != 0 ? 12 : 6);
+        uint64_t draw = sim_rng_below(&m->rng, m->all.count != 0 ? 13 : 6);
         const char *what = draw == 0   ? hit_supers(m)
                            : draw < 4  ? hit_entry(m, false)
                            : draw < 6  ? hit_entry(m, true)
                            : draw < 8  ? hit_record(m)
                            : draw < 11 ? hit_records(m)
-                                       : hit_payload(m);
+                           : draw < 12 ? hit_payload(m)
+                                       : hit_tables(m);
 
         if (what != NULL)
             m->place[m->places++] = what;
