@@ -27,7 +27,13 @@ static uint64_t data_off(uint64_t segments, uint32_t segment_bytes)
 {
     uint32_t unit = segment_bytes < (2u << 20) ? 65536u : 2u << 20;
 
-    return align_up(CBD_TABLES_OFF + 2 * table_bytes(segments), unit);
+    return align_up(CBD_TABLES_OFF + table_bytes(segments), unit);
+}
+
+/* Where table B ends; it begins on a page. */
+static uint64_t end_of(uint64_t segments, uint32_t segment_bytes)
+{
+    return data_off(segments, segment_bytes) + segments * segment_bytes + table_bytes(segments);
 }
 
 static bool segment_bytes_valid(uint32_t n)
@@ -35,7 +41,7 @@ static bool segment_bytes_valid(uint32_t n)
     return n >= CBD_SEGMENT_BYTES_MIN && n <= CBD_SEGMENT_BYTES_MAX && (n & (n - 1)) == 0;
 }
 
-/* How many segments end at or before `end`. */
+/* How many segments there can be, with table B behind them, at or before `end`. */
 static uint64_t segments_that_fit(uint64_t end, uint32_t segment_bytes)
 {
     uint64_t n = end / segment_bytes;
@@ -44,7 +50,7 @@ static uint64_t segments_that_fit(uint64_t end, uint32_t segment_bytes)
         n = CBD_SEGMENTS_MAX;
     /* A smaller count needs a smaller table, so stepping down finds the largest that fits. */
     while (n > 0) {
-        uint64_t need = data_off(n, segment_bytes) + n * segment_bytes;
+        uint64_t need = end_of(n, segment_bytes);
         uint64_t over;
 
         if (need <= end)
@@ -52,8 +58,7 @@ static uint64_t segments_that_fit(uint64_t end, uint32_t segment_bytes)
         over = (need - end + segment_bytes - 1) / segment_bytes;
         n = over < n ? n - (over > 1 ? over / 2 : 1) : 0;
     }
-    while (n < CBD_SEGMENTS_MAX && n > 0 &&
-           data_off(n + 1, segment_bytes) + (n + 1) * segment_bytes <= end)
+    while (n < CBD_SEGMENTS_MAX && n > 0 && end_of(n + 1, segment_bytes) <= end)
         n++;
     return n;
 }
@@ -82,9 +87,9 @@ int cbd_geometry_plan(struct cbd_geometry *geo, uint64_t device_bytes, uint32_t 
                             : ATOMIC_BYTES;
     geo->table_a_off = CBD_TABLES_OFF;
     geo->table_bytes = table_bytes(count);
-    geo->table_b_off = geo->table_a_off + geo->table_bytes;
     geo->data_off = data_off(count, segment_bytes);
     geo->super2_off = usable - CBD_PAGE_BYTES;
+    geo->table_b_off = geo->super2_off - geo->table_bytes;
     return 0;
 }
 
@@ -92,6 +97,5 @@ uint64_t cbd_geometry_minimum(uint32_t segment_bytes)
 {
     if (segment_bytes == 0)
         segment_bytes = SEGMENT_BYTES_SMALL;
-    return data_off(CBD_SEGMENTS_MIN, segment_bytes) + CBD_SEGMENTS_MIN * (uint64_t)segment_bytes +
-           CBD_PAGE_BYTES;
+    return end_of(CBD_SEGMENTS_MIN, segment_bytes) + CBD_PAGE_BYTES;
 }

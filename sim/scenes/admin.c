@@ -213,7 +213,7 @@ static void make_old_cache(struct admin *a)
     enum cbd_step drop = a->pmem->drop_step;
 
     a->pmem->drop_step = CBD_STEP_NONE;
-    a->pmem->pm.size_bytes = ADMIN_OLD_BYTES;
+    a->pmem->pm.size_bytes = a->old_bytes;
     format(a, ADMIN_OLD_SALT);
     open_cache(a);
     for (uint32_t n = 0; n < ADMIN_SLOTS; n++)
@@ -227,13 +227,17 @@ static void make_old_cache(struct admin *a)
     a->pmem->drop_step = drop;
 }
 
-static void first_life(struct admin *a)
+static void format_over(struct admin *a)
 {
     begin(a, SIM_ADMIN_FORMAT);
     a->formatting = true;
     format(a, ADMIN_NEW_SALT);
     a->formatting = false;
     quiet(a);
+}
+
+static void first_life(struct admin *a)
+{
     begin(a, SIM_ADMIN_ADD);
     open_cache(a);
     for (uint32_t n = 0; n < ADMIN_SLOTS && !a->stop; n++) {
@@ -309,25 +313,38 @@ static void destroy(struct admin *a)
     free(a);
 }
 
-void sim_admin_run(const struct sim_admin_config *config, struct sim_admin_result *result)
+/* From a cache that was made on old_bytes of the device. */
+static void one_cache(const struct sim_admin_config *config, struct sim_admin_result *result,
+                      uint64_t old_bytes)
 {
     struct admin *a = sim_zalloc(1, sizeof(*a));
     uint64_t calls;
 
-    memset(result, 0, sizeof(*result));
     a->config = config;
     a->result = result;
+    a->step = result->steps;
+    a->old_bytes = old_bytes;
     create(a);
     make_old_cache(a);
     calls = a->pmem->counts.by_step[config->drop_step];
     sim_admin_set_hooks(a, on_pm, on_disk);
     if (!a->stop)
+        format_over(a);
+    if (!a->stop && old_bytes == ADMIN_BYTES)
         first_life(a);
-    if (!a->stop)
+    if (!a->stop && old_bytes == ADMIN_BYTES)
         second_life(a);
     result->steps = a->step;
-    result->drop_calls = a->pmem->counts.by_step[config->drop_step] - calls;
+    result->drop_calls += a->pmem->counts.by_step[config->drop_step] - calls;
     destroy(a);
+}
+
+void sim_admin_run(const struct sim_admin_config *config, struct sim_admin_result *result)
+{
+    memset(result, 0, sizeof(*result));
+    one_cache(config, result, ADMIN_OLD_BYTES);
+    if (result->failures == 0 || !config->stop_at_first)
+        one_cache(config, result, ADMIN_BYTES);
 }
 
 const char *sim_admin_stage_name(enum sim_admin_stage stage)

@@ -2,8 +2,8 @@
 /*
  * The life of one cache as its administrator sees it, with the power cut at every single step:
  *
- *   an old cache with dirty data of two backends; then the device grows
- *   format over it, same uuid      old cache as it was, no cache, or the new one
+ *   an old cache with dirty data of two backends; in a first run the device grows then
+ *   format over it, same uuid      old cache as it was, no cache, or the new one; the first run ends
  *   add two backends               there or not; there once the call has returned
  *   attach both, write             one write fails for lack of memory, others fill a segment
  *   detach one, leave one dirty

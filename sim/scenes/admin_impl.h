@@ -61,6 +61,7 @@ struct admin {
     struct cbd_cache *cache;
     struct cbd_backend *backend[ADMIN_SLOTS];
     enum sim_admin_stage stage;
+    uint64_t old_bytes; /* the device when the old cache was made */
     uint64_t step;
     bool stop;
 

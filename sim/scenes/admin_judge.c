@@ -96,7 +96,7 @@ static bool old_cache_at_old_size(struct admin *a)
     int error;
     const struct admin_slot *found;
 
-    a->pmem->pm.size_bytes = ADMIN_OLD_BYTES;
+    a->pmem->pm.size_bytes = a->old_bytes;
     found = sim_admin_which(a, &error);
     a->pmem->pm.size_bytes = size_bytes;
     return found == a->old;

@@ -124,8 +124,28 @@ cp disk disk2
 expect 0 cbd-ctl pm writeback
 cp disk wanted
 cp disk2 disk
+cp fresh dirty
 expect 0 cbd-ctl fresh writeback
 cmp -s disk wanted || flunk "what was found again is not what was written"
+
+# Everything in front of the segments, then everything behind them: the other end has it all.
+data=$(field data_off)
+for end in front behind; do
+    cp dirty pm
+    if [ $end = front ]; then
+        dd if=/dev/urandom of=pm bs="$data" count=1 conv=notrunc status=none
+    else
+        dd if=/dev/urandom of=pm bs="$(($(stat -c %s pm) - table_b))" count=1 conv=notrunc \
+            oflag=seek_bytes seek="$table_b" status=none
+    fi
+    expect 4 cbd-check -n -f pm
+    expect 1 cbd-check -p -f pm
+    says " 0 left"
+    expect 0 cbd-check -f pm
+    cp disk2 disk
+    expect 0 cbd-ctl pm writeback
+    cmp -s disk wanted || flunk "$end: what is written back is not what was written"
+done
 
 # Progress for a program.
 cp fresh pm

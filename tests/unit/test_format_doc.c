@@ -60,15 +60,17 @@ static const struct constant constants[] = {
             C(CBD_SEGMENT_BYTES_MAX) C(CBD_SEGMENTS_MAX) C(CBD_STREAMS_MAX) C(CBD_REGION_BYTES) C(
                 CBD_BLOCK_BYTES) C(CBD_HEADER_CRCS) C(CBD_CRC_LINE_CRCS) C(CBD_ORDER_COUNT_BITS)
                 C(CBD_ORDER_MAX) C(CBD_EPOCH_MAX) C(CBD_GENERATION_MAX) C(CBD_COMPAT_KNOWN)
-                    C(CBD_RO_COMPAT_KNOWN) C(CBD_INCOMPAT_DATA_CHECKSUMS) C(CBD_INCOMPAT_METADATA_ONLY) C(CBD_INCOMPAT_FORMATTING)
-                        C(CBD_INCOMPAT_KNOWN) C(CBD_M_BACKEND_FREE) C(CBD_M_BACKEND_USED) C(
-                            CBD_M_STATE_ATTACHED) C(CBD_M_STATE_DROPPING) C(CBD_M_SEGMENT_FREE)
-                            C(CBD_M_SEGMENT_OPEN) C(CBD_M_SEGMENT_CLOSED) C(CBD_M_SEGMENT_KIND_DATA)
-                                C(CBD_M_RECORD_WRITE) C(CBD_M_RECORD_FILL) C(CBD_M_RECORD_ZERO)
-                                    C(CBD_M_RECORD_VOID) C(CBD_M_RECORD_PUNCH)
-                                        C(CBD_M_RECORD_FLAGS_KNOWN) C(CBD_SEED_BACKEND)
-                                            C(CBD_SEED_STATE) C(CBD_SEED_SEGMENT) C(CBD_SEED_RECORD)
-                                                C(CBD_SEED_HEADER) C(CBD_SEED_BLOCK)};
+                    C(CBD_RO_COMPAT_KNOWN) C(CBD_INCOMPAT_DATA_CHECKSUMS) C(
+                        CBD_INCOMPAT_METADATA_ONLY) C(CBD_INCOMPAT_FORMATTING) C(CBD_INCOMPAT_KNOWN)
+                        C(CBD_M_BACKEND_FREE) C(CBD_M_BACKEND_USED) C(CBD_M_STATE_ATTACHED)
+                            C(CBD_M_STATE_DROPPING) C(CBD_M_SEGMENT_FREE) C(CBD_M_SEGMENT_OPEN)
+                                C(CBD_M_SEGMENT_CLOSED) C(CBD_M_SEGMENT_KIND_DATA)
+                                    C(CBD_M_RECORD_WRITE) C(CBD_M_RECORD_FILL) C(CBD_M_RECORD_ZERO)
+                                        C(CBD_M_RECORD_VOID) C(CBD_M_RECORD_PUNCH)
+                                            C(CBD_M_RECORD_FLAGS_KNOWN) C(CBD_SEED_BACKEND)
+                                                C(CBD_SEED_STATE) C(CBD_SEED_SEGMENT)
+                                                    C(CBD_SEED_RECORD) C(CBD_SEED_HEADER)
+                                                        C(CBD_SEED_BLOCK)};
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -381,13 +383,18 @@ static void test_geometry_examples(void **state)
     free(doc);
 }
 
+/* table(n) of the document. */
+static uint64_t doc_table(uint64_t n)
+{
+    return (32 * 512 + 32 * 64 + 64 * n + 4095) / 4096 * 4096;
+}
+
 /* data(n) of the document. */
 static uint64_t doc_data_off(uint64_t n, uint64_t segment_bytes)
 {
     uint64_t unit = segment_bytes < 2097152 ? 65536 : 2097152;
-    uint64_t table = (32 * 512 + 32 * 64 + 64 * n + 4095) / 4096 * 4096;
 
-    return (2105344 + 2 * table + unit - 1) / unit * unit;
+    return (2105344 + doc_table(n) + unit - 1) / unit * unit;
 }
 
 /* The formula of the document, computed another way, for many sizes. */
@@ -411,10 +418,12 @@ static void test_geometry_formula(void **state)
         end = device / 4096 * 4096 - 4096;
         n = g.segment_count;
         assert_int_equal(g.data_off, doc_data_off(n, segment_bytes));
-        assert_true(g.data_off + n * segment_bytes <= end);
-        assert_true(n == 1048576 ||
-                    doc_data_off(n + 1, segment_bytes) + (n + 1) * segment_bytes > end);
-        assert_int_equal(g.table_b_off + g.table_bytes, 2105344 + 2 * g.table_bytes);
+        assert_true(g.data_off + n * segment_bytes + doc_table(n) <= end);
+        assert_true(n == 1048576 || doc_data_off(n + 1, segment_bytes) + (n + 1) * segment_bytes +
+                                            doc_table(n + 1) >
+                                        end);
+        assert_int_equal(g.table_bytes, doc_table(n));
+        assert_int_equal(g.table_b_off, end - doc_table(n));
         assert_int_equal(g.super2_off, end);
     }
 }

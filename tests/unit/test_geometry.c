@@ -37,20 +37,22 @@ static void expect_sound(const struct cbd_geometry *geo, uint64_t device_bytes)
     assert_true(geo->segment_count >= CBD_SEGMENTS_MIN);
     assert_true(geo->segment_count <= CBD_SEGMENTS_MAX);
     assert_int_equal(geo->table_a_off, CBD_TABLES_OFF);
-    assert_true(geo->table_b_off >= geo->table_a_off + geo->table_bytes);
     assert_true(geo->table_bytes >= cbd_place_segment(geo->segment_count));
     assert_int_equal(geo->table_bytes % CBD_PAGE_BYTES, 0);
-    assert_true(geo->data_off >= geo->table_b_off + geo->table_bytes);
+    assert_true(geo->data_off >= geo->table_a_off + geo->table_bytes);
+    assert_true(geo->table_b_off >= end);
+    assert_int_equal(geo->table_b_off % CBD_PAGE_BYTES, 0);
     assert_int_equal(geo->data_off % unit, 0);
-    assert_true(end <= geo->super2_off);
+    assert_true(geo->table_b_off + geo->table_bytes <= geo->super2_off);
     assert_int_equal(geo->super2_off % CBD_PAGE_BYTES, 0);
     assert_true(geo->super2_off + CBD_PAGE_BYTES <= device_bytes);
     assert_true(device_bytes - geo->super2_off < 2 * CBD_PAGE_BYTES);
     assert_true(geo->atomic_bytes <= geo->segment_bytes / 4 && geo->atomic_bytes <= 64 * KIB);
     tables = up(cbd_place_segment(geo->segment_count + 1), CBD_PAGE_BYTES);
-    data = up(CBD_TABLES_OFF + 2 * tables, unit);
+    data = up(CBD_TABLES_OFF + tables, unit);
     assert_true(geo->segment_count == CBD_SEGMENTS_MAX ||
-                data + (uint64_t)(geo->segment_count + 1) * geo->segment_bytes > geo->super2_off);
+                data + (uint64_t)(geo->segment_count + 1) * geo->segment_bytes + tables >
+                    geo->super2_off);
 }
 
 static void known_devices_have_known_layouts(void **state)
@@ -63,15 +65,15 @@ static void known_devices_have_known_layouts(void **state)
         uint64_t data_off;
     } row[] = {
         {16 * MIB, 0, 1u << 20, 13, 2 * MIB + 64 * KIB},
-        {16 * MIB, 65536, 65536, 221, 2 * MIB + 128 * KIB},
-        {GIB - 1, 0, 1u << 20, 1021, 2 * MIB + 192 * KIB},
-        {GIB - 4096, 0, 1u << 20, 1021, 2 * MIB + 192 * KIB},
+        {16 * MIB, 65536, 65536, 222, 2 * MIB + 64 * KIB},
+        {GIB - 1, 0, 1u << 20, 1021, 2 * MIB + 128 * KIB},
+        {GIB - 4096, 0, 1u << 20, 1021, 2 * MIB + 128 * KIB},
         {GIB, 0, 16u << 20, 63, 4 * MIB},
-        {TIB, 0, 16u << 20, 65535, 12 * MIB},
-        {16 * TIB, 0, 16u << 20, 1048567, 132 * MIB},
-        {16 * TIB + 256 * MIB, 0, 16u << 20, 1048576, 132 * MIB},
-        {64 * TIB, 64u << 20, 64u << 20, 1048573, 132 * MIB},
-        {256 * TIB, 0, 16u << 20, 1048576, 132 * MIB}, /* the rest cannot be used */
+        {TIB, 0, 16u << 20, 65535, 8 * MIB},
+        {16 * TIB, 0, 16u << 20, 1048567, 68 * MIB},
+        {16 * TIB + 256 * MIB, 0, 16u << 20, 1048576, 68 * MIB},
+        {64 * TIB, 64u << 20, 64u << 20, 1048573, 68 * MIB},
+        {256 * TIB, 0, 16u << 20, 1048576, 68 * MIB}, /* the rest cannot be used */
     };
 
     (void)state;

@@ -187,7 +187,7 @@ static void each_step_is_needed(void **state)
 
         if (cbd_step_phase(step) != CBD_PHASE_REPAIR || cbd_step_redundant(step)[0] != '\0')
             continue;
-        if (sweep(SIM_ADR, step, 8, &states) == 0 && sweep(SIM_PAGE, step, 8, &states) == 0) {
+        if (sweep(SIM_ADR, step, 16, &states) == 0 && sweep(SIM_PAGE, step, 8, &states) == 0) {
             print_error("%s can be left out: %llu states\n", cbd_step_name(step),
                         (unsigned long long)states);
             good = false;
