@@ -59,7 +59,7 @@ done
 untouched
 
 expect 8 cbd-format small
-says "small: device too small: got 98304 bytes, limit at least"
+says "small: too small: got 100000 bytes, limit at least"
 least=$(sed -n 's/.*limit at least \([0-9]*\).*/\1/p' err)
 truncate -s $((least - 4096)) small
 expect 8 cbd-format small
@@ -67,7 +67,7 @@ truncate -s "$least" small
 expect 0 cbd-format small
 rm small
 expect 8 cbd-format --create 64K new
-says "device too small: got 65536 bytes"
+says "too small: got 65536 bytes"
 expect 16 cbd-format --create 12Q new
 says "--create: got '12Q'"
 expect 16 cbd-format --create 1000 new

@@ -108,8 +108,9 @@ static void text_stat(const struct cbd_check_backend *b, struct cbd_backend_info
     printf("  dirty       %s and %s of zeroes, %" PRIu64 " records\n",
            cbd_tool_size_human(b->dirty_bytes, dirty),
            cbd_tool_size_human(b->dirty_zero_bytes, zero), b->dirty_records);
-    printf("  state       %s, attached %" PRIu64 " times, written back through epoch %" PRIu64 "\n",
-           b->unclean ? "not detached cleanly" : "detached", info->attaches, info->epoch_written);
+    printf("  state       %s, attached %" PRIu64 "%s, written back through epoch %" PRIu64 "\n",
+           b->unclean ? "not detached cleanly" : "detached", info->attaches,
+           info->attaches == 1 ? " time" : " times", info->epoch_written);
 }
 
 static void json_stat(json_t *array, const struct cbd_check_backend *b,

@@ -206,7 +206,7 @@ static int plan(const struct arguments *a, uint64_t device_bytes, struct cbd_geo
         *geo = a->super.geo;
     else {
         cbd_tool_error(a->path,
-                       "device too small: got %llu bytes, limit at least %llu, as the "
+                       "too small: got %llu bytes, limit at least %llu, as the "
                        "image has",
                        (unsigned long long)device_bytes,
                        (unsigned long long)a->super.geo.device_bytes);
@@ -214,7 +214,7 @@ static int plan(const struct arguments *a, uint64_t device_bytes, struct cbd_geo
     }
 
     if (error == CBD_E_NOSPACE)
-        cbd_tool_error(a->path, "device too small: got %llu bytes, limit at least %llu",
+        cbd_tool_error(a->path, "too small: got %llu bytes, limit at least %llu",
                        (unsigned long long)device_bytes,
                        (unsigned long long)cbd_geometry_minimum(a->segment_bytes));
     else if (error != 0)
@@ -272,7 +272,9 @@ static int overwrite(struct arguments *a, struct cbd_format_options *o)
 {
     struct cbd_tool_device device;
     struct cbd_geometry geo;
-    int code = cbd_tool_device_open(&device, a->path, a->dry_run ? CBD_SHIM_PMEM_READONLY : 0, 0);
+    uint64_t least_bytes = a->from_image == NULL ? cbd_geometry_minimum(a->segment_bytes) : 0;
+    int code = cbd_tool_device_open(&device, a->path, a->dry_run ? CBD_SHIM_PMEM_READONLY : 0,
+                                    least_bytes);
 
     if (code != 0)
         return code;

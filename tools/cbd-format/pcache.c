@@ -70,8 +70,8 @@ static int show(const struct arguments *a, uint64_t device_bytes)
 static int plan(const struct arguments *a, uint64_t device_bytes)
 {
     if (device_bytes < CBD_PCACHE_DEVICE_BYTES_MIN) {
-        cbd_tool_error(a->path, "device too small: got %" PRIu64 " bytes, limit at least %u",
-                       device_bytes, CBD_PCACHE_DEVICE_BYTES_MIN);
+        cbd_tool_error(a->path, "too small: got %" PRIu64 " bytes, limit at least %u", device_bytes,
+                       CBD_PCACHE_DEVICE_BYTES_MIN);
         return CBD_EXIT_OPERATIONAL;
     }
     if (cbd_pcache_capacity(device_bytes) <= CBD_PCACHE_SEGMENTS_MAX)
